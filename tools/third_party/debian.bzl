@@ -1,0 +1,24 @@
+"""A repository whose content is the system's, described by files of ours."""
+
+def _debian_repository_impl(ctx):
+    for source, destination in ctx.attr.files.items():
+        ctx.symlink(source, destination)
+    for folder in ctx.attr.folders:
+        for entry in ctx.path(folder).readdir():
+            ctx.symlink(entry, entry.basename)
+
+debian_repository = repository_rule(
+    implementation = _debian_repository_impl,
+    attrs = {
+        "files": attr.label_keyed_string_dict(
+            doc = "Our file -> its place in the repository.",
+            mandatory = True,
+        ),
+        "folders": attr.string_list(
+            doc = "Folders of the system whose entries appear at its top.",
+        ),
+    },
+    doc = "Headers and archives are on the compiler's own search path, so " +
+          "mostly nothing but BUILD and .bzl files is laid here.",
+    local = True,
+)
