@@ -1,0 +1,43 @@
+#ifndef BATON_NET_TRAFFIC_COUNTERS_H_
+#define BATON_NET_TRAFFIC_COUNTERS_H_
+
+// What a loop counts about its connections.
+//
+// Connections, acceptors and datagram sockets are given a pointer to one of
+// these and add to it on the hot path. Where it lives is not their business:
+// in a worker it is part of the scoreboard that other processes read, in a test
+// it is a local variable.
+//
+// One writer: the loop's thread. Whole struct zero is the start. The fields
+// fill cache lines of their own, so that no other writer shares them.
+
+#include "net/counter.h"
+
+namespace baton {
+
+struct alignas(64) TrafficCounters {
+  // Touched by every request.
+  Counter bytes_in;   // read from peers, datagrams included
+  Counter bytes_out;  // taken by the kernel for sending, datagrams included
+  Counter requests;   // what the service calls one: a chunk echoed, a response
+  Counter datagrams_in;
+  Counter datagrams_out;
+  // Touched once or twice a connection. accepted + received = closed +
+  // handed_over + open, as the writer sees it.
+  Counter accepted;
+  Counter closed;
+  Gauge open;
+  // The rest is rare.
+  Counter handed_over;        // connections passed on to a successor
+  Counter received;           // connections taken over from a predecessor
+  Counter reaped_idle;        // closed: idle_timeout
+  Counter write_timeouts;     // closed: the peer took no byte for write_timeout
+  Counter refused_per_ip;     // closed at once: max_connections_per_ip
+  Counter accept_pauses;      // accepting stopped for a while: limit or EMFILE
+  Counter accept_errors;      // accept failed for one connection (ECONNABORTED)
+  Counter datagrams_dropped;  // the kernel's send queue was full
+};
+
+}  // namespace baton
+
+#endif  // BATON_NET_TRAFFIC_COUNTERS_H_

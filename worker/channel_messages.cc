@@ -1,0 +1,206 @@
+#include "worker/channel_messages.h"
+
+#include <cstddef>
+#include <limits>
+#include <type_traits>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "glog/logging.h"
+
+namespace baton {
+namespace {
+
+// Numbers on the wire: never reuse one.
+enum class Type : uint16_t {
+  kServe = 1,
+  kStopAccepting = 2,
+  kDrain = 3,
+  kStop = 4,
+  kReopenLog = 5,
+  kReady = 65,
+  kServing = 66,
+  kAcceptStopped = 67,
+  kDrained = 68,
+  kReplaceMe = 69,
+};
+
+// The version of every type so far.
+constexpr uint16_t kVersion = 1;
+constexpr size_t kHeaderBytes = 8;
+constexpr uint64_t kForeverMs = std::numeric_limits<uint64_t>::max();
+
+template <typename T>
+void Put(std::string& out, T value) {
+  for (size_t i = 0; i < sizeof(T); ++i) {
+    out.push_back(static_cast<char>(value >> (8 * i) & 0xff));
+  }
+}
+
+// Takes fields off the front; once one is missing, stays failed.
+class FieldReader {
+ public:
+  explicit FieldReader(absl::string_view bytes) : bytes_(bytes) {}
+
+  template <typename T>
+  T Take() {
+    if (bytes_.size() < sizeof(T)) {
+      failed_ = true;
+      return 0;
+    }
+    uint64_t value = 0;
+    for (size_t i = 0; i < sizeof(T); ++i) {
+      value |= uint64_t{static_cast<unsigned char>(bytes_[i])} << (8 * i);
+    }
+    bytes_.remove_prefix(sizeof(T));
+    return static_cast<T>(value);
+  }
+  bool failed() const { return failed_; }
+  absl::string_view rest() const { return bytes_; }
+
+ private:
+  absl::string_view bytes_;
+  bool failed_ = false;
+};
+
+uint64_t DurationToWire(absl::Duration timeout) {
+  if (timeout == absl::InfiniteDuration()) return kForeverMs;
+  CHECK_GE(timeout, absl::ZeroDuration());
+  // Rounded up: a time-out of 0.3 ms is not "at once".
+  return static_cast<uint64_t>(
+      absl::ToInt64Milliseconds(absl::Ceil(timeout, absl::Milliseconds(1))));
+}
+
+absl::Duration DurationFromWire(uint64_t ms) {
+  if (ms > uint64_t{std::numeric_limits<int64_t>::max()}) {
+    return absl::InfiniteDuration();
+  }
+  return absl::Milliseconds(static_cast<int64_t>(ms));
+}
+
+struct Encoded {
+  Type type;
+  std::string payload;
+};
+
+struct Encoder {
+  Encoded operator()(const ServeMessage&) { return {Type::kServe, ""}; }
+  Encoded operator()(const StopAcceptingMessage& message) {
+    Encoded out{Type::kStopAccepting, ""};
+    Put<uint8_t>(out.payload, message.shut_down_listeners ? 1 : 0);
+    return out;
+  }
+  Encoded operator()(const DrainMessage& message) {
+    Encoded out{Type::kDrain, ""};
+    Put<uint64_t>(out.payload, DurationToWire(message.timeout));
+    return out;
+  }
+  Encoded operator()(const StopMessage&) { return {Type::kStop, ""}; }
+  Encoded operator()(const ReopenLogMessage&) { return {Type::kReopenLog, ""}; }
+  Encoded operator()(const ReadyMessage&) { return {Type::kReady, ""}; }
+  Encoded operator()(const ServingMessage&) { return {Type::kServing, ""}; }
+  Encoded operator()(const AcceptStoppedMessage&) {
+    return {Type::kAcceptStopped, ""};
+  }
+  Encoded operator()(const DrainedMessage& message) {
+    Encoded out{Type::kDrained, ""};
+    Put<uint64_t>(out.payload, message.connections_cut);
+    return out;
+  }
+  Encoded operator()(const ReplaceMeMessage&) { return {Type::kReplaceMe, ""}; }
+  Encoded operator()(const UnknownMessage& message) {
+    LOG(FATAL) << "encoding a message of unknown type " << message.type;
+    return {};
+  }
+};
+
+ChannelMessage DecodePayload(uint16_t type, FieldReader& fields) {
+  switch (static_cast<Type>(type)) {
+    case Type::kServe:
+      return ServeMessage{};
+    case Type::kStopAccepting:
+      return StopAcceptingMessage{fields.Take<uint8_t>() != 0};
+    case Type::kDrain:
+      return DrainMessage{DurationFromWire(fields.Take<uint64_t>())};
+    case Type::kStop:
+      return StopMessage{};
+    case Type::kReopenLog:
+      return ReopenLogMessage{};
+    case Type::kReady:
+      return ReadyMessage{};
+    case Type::kServing:
+      return ServingMessage{};
+    case Type::kAcceptStopped:
+      return AcceptStoppedMessage{};
+    case Type::kDrained:
+      return DrainedMessage{fields.Take<uint64_t>()};
+    case Type::kReplaceMe:
+      return ReplaceMeMessage{};
+  }
+  return UnknownMessage{type};
+}
+
+}  // namespace
+
+std::string EncodeMessage(const ChannelMessage& message) {
+  const Encoded encoded = std::visit(Encoder{}, message);
+  std::string out;
+  Put<uint16_t>(out, static_cast<uint16_t>(encoded.type));
+  Put<uint16_t>(out, kVersion);
+  Put<uint32_t>(out, static_cast<uint32_t>(encoded.payload.size()));
+  return out + encoded.payload;
+}
+
+absl::StatusOr<DecodedMessage> DecodeMessage(absl::string_view packet) {
+  FieldReader header(packet);
+  const auto type = header.Take<uint16_t>();
+  const auto version = header.Take<uint16_t>();
+  const auto length = header.Take<uint32_t>();
+  if (header.failed()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "channel message of ", packet.size(), " bytes: shorter than its ",
+        kHeaderBytes, "-byte header"));
+  }
+  if (length != header.rest().size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("channel message of type ", type, " announces ", length,
+                     " bytes of payload and brings ", header.rest().size()));
+  }
+  if (version == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("channel message of type ", type, " has version 0"));
+  }
+  FieldReader fields(header.rest());
+  DecodedMessage decoded{DecodePayload(type, fields), version > kVersion};
+  if (fields.failed()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("channel message ", MessageName(decoded.message),
+                     " ends in the middle of a field"));
+  }
+  return decoded;
+}
+
+std::string MessageName(const ChannelMessage& message) {
+  struct Namer {
+    std::string operator()(const ServeMessage&) { return "serve"; }
+    std::string operator()(const StopAcceptingMessage&) {
+      return "stop_accepting";
+    }
+    std::string operator()(const DrainMessage&) { return "drain"; }
+    std::string operator()(const StopMessage&) { return "stop"; }
+    std::string operator()(const ReopenLogMessage&) { return "reopen_log"; }
+    std::string operator()(const ReadyMessage&) { return "ready"; }
+    std::string operator()(const ServingMessage&) { return "serving"; }
+    std::string operator()(const AcceptStoppedMessage&) {
+      return "accept_stopped";
+    }
+    std::string operator()(const DrainedMessage&) { return "drained"; }
+    std::string operator()(const ReplaceMeMessage&) { return "replace_me"; }
+    std::string operator()(const UnknownMessage& unknown) {
+      return absl::StrCat("unknown ", unknown.type);
+    }
+  };
+  return std::visit(Namer{}, message);
+}
+
+}  // namespace baton

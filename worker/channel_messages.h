@@ -1,0 +1,136 @@
+#ifndef BATON_WORKER_CHANNEL_MESSAGES_H_
+#define BATON_WORKER_CHANNEL_MESSAGES_H_
+
+// What a master and a worker say to each other over their channel.
+//
+// The two ends are not always the same build: workers of an old binary live on
+// beside a new master until their last connection ends. And the ends do not
+// trust each other alike: a worker that has run wild may write anything, so the
+// master takes each message as a claim by that worker about itself, never as a
+// length, a pointer or another worker's name.
+//
+// One message is one packet of a SOCK_SEQPACKET pair (net/fd_channel.h):
+//
+//   u16 type | u16 version | u32 payload length | payload
+//
+// little-endian. A version only ever appends fields to the payload, so a reader
+// takes the fields that it knows and ignores the rest:
+//   * a type that it does not know is an UnknownMessage: note it and go on;
+//   * a version newer than its own decodes, and `newer` is set;
+//   * less than what the version promises, or a length that is not the
+//     packet's, is an error: the peer is broken.
+//
+// The order of a worker's life:
+//   worker kReady -> master kServe -> worker kServing -> ...
+//   master kStopAccepting -> worker kAcceptStopped
+//   master kDrain -> worker kDrained, and it exits
+// and at any time worker kReplaceMe, master kReopenLog, master kStop.
+//
+// Pure functions, thread-safe.
+
+#include <cstdint>
+#include <string>
+#include <variant>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace baton {
+
+// --- master to worker
+
+// Add your listeners to your epoll set and accept. Answered by kServing.
+struct ServeMessage {
+  bool operator==(const ServeMessage&) const = default;
+};
+
+// Accept until EAGAIN, then close the listeners. Answered by kAcceptStopped.
+struct StopAcceptingMessage {
+  // The server itself is stopping: shutdown(2) the listeners right after the
+  // last EAGAIN, so that a late client is refused at once. Otherwise a
+  // successor accepts from the same sockets, and shutdown would stop it too.
+  bool shut_down_listeners = false;
+
+  bool operator==(const StopAcceptingMessage&) const = default;
+};
+
+// End each connection as it becomes idle, then say kDrained and exit 0. What is
+// left after `timeout` is shut down. InfiniteDuration() = as long as it takes.
+struct DrainMessage {
+  absl::Duration timeout = absl::InfiniteDuration();
+
+  bool operator==(const DrainMessage&) const = default;
+};
+
+// Shut everything down and exit, at once.
+struct StopMessage {
+  bool operator==(const StopMessage&) const = default;
+};
+
+// Log to the one descriptor that comes with this message from now on.
+struct ReopenLogMessage {
+  bool operator==(const ReopenLogMessage&) const = default;
+};
+
+// --- worker to master
+
+// Services are built and the loop turns; nothing is accepted yet.
+struct ReadyMessage {
+  bool operator==(const ReadyMessage&) const = default;
+};
+
+// All listeners are in the epoll set.
+struct ServingMessage {
+  bool operator==(const ServingMessage&) const = default;
+};
+
+struct AcceptStoppedMessage {
+  bool operator==(const AcceptStoppedMessage&) const = default;
+};
+
+// The last message before the exit. A connection counts as cut when a request
+// was in progress on it; closing an idle one is no cut.
+struct DrainedMessage {
+  uint64_t connections_cut = 0;
+
+  bool operator==(const DrainedMessage&) const = default;
+};
+
+// The worker was asked (SIGTERM) to be replaced; it goes on until told.
+struct ReplaceMeMessage {
+  bool operator==(const ReplaceMeMessage&) const = default;
+};
+
+// --- either way
+
+struct UnknownMessage {
+  uint16_t type = 0;
+
+  bool operator==(const UnknownMessage&) const = default;
+};
+
+using ChannelMessage =
+    std::variant<ServeMessage, StopAcceptingMessage, DrainMessage, StopMessage,
+                 ReopenLogMessage, ReadyMessage, ServingMessage,
+                 AcceptStoppedMessage, DrainedMessage, ReplaceMeMessage,
+                 UnknownMessage>;
+
+// Longer packets are not ours.
+inline constexpr size_t kMaxChannelMessageBytes = 4096;
+
+// An UnknownMessage can't be encoded (CHECKs).
+std::string EncodeMessage(const ChannelMessage& message);
+
+struct DecodedMessage {
+  ChannelMessage message;
+  bool newer = false;  // of a version that this build does not know in full
+};
+absl::StatusOr<DecodedMessage> DecodeMessage(absl::string_view packet);
+
+// "serve", "drained", "unknown 77": for logs.
+std::string MessageName(const ChannelMessage& message);
+
+}  // namespace baton
+
+#endif  // BATON_WORKER_CHANNEL_MESSAGES_H_
