@@ -1,0 +1,154 @@
+#include "net/event_loop.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <memory>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "net/clock.h"
+
+namespace baton {
+namespace {
+
+class Recorder final : public EventHandler {
+ public:
+  void OnEvents(uint32_t events) override {
+    seen.push_back(events);
+    if (then) then();
+  }
+  std::vector<uint32_t> seen;
+  absl::AnyInvocable<void()> then;
+};
+
+UniqueFd MakeEventFd() { return UniqueFd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)); }
+void Signal(const UniqueFd& fd) {
+  const uint64_t one = 1;
+  ASSERT_EQ(write(fd.get(), &one, sizeof(one)), 8);
+}
+
+TEST(EventLoop, AnEdgeIsToldOnce) {
+  auto loop = EventLoop::Create().value();
+  UniqueFd fd = MakeEventFd();
+  Recorder recorder;
+  FdWatch watch = FdWatch::Start(*loop, fd.get(), EPOLLIN, &recorder).value();
+  Signal(fd);
+  loop->Turn(/*wait=*/true);
+  loop->Turn(/*wait=*/false);
+  EXPECT_EQ(recorder.seen, (std::vector<uint32_t>{EPOLLIN}));
+}
+
+TEST(EventLoop, MakeReadyCallsAgainWithoutAnEvent) {
+  auto loop = EventLoop::Create().value();
+  UniqueFd fd = MakeEventFd();
+  Recorder recorder;
+  FdWatch watch = FdWatch::Start(*loop, fd.get(), EPOLLIN, &recorder).value();
+  watch.MakeReady();
+  EXPECT_TRUE(loop->HasReady());
+  loop->Turn(/*wait=*/true);  // does not block
+  EXPECT_EQ(recorder.seen, (std::vector<uint32_t>{EventLoop::kReadyEvent}));
+  EXPECT_FALSE(loop->HasReady());
+}
+
+// One that is always ready is called once a round: others get their turn.
+TEST(EventLoop, ARoundIsBounded) {
+  auto loop = EventLoop::Create().value();
+  UniqueFd fd = MakeEventFd();
+  Recorder recorder;
+  FdWatch watch = FdWatch::Start(*loop, fd.get(), EPOLLIN, &recorder).value();
+  recorder.then = [&] { watch.MakeReady(); };
+  watch.MakeReady();
+  for (int i = 0; i < 5; ++i) loop->Turn(/*wait=*/true);
+  EXPECT_EQ(recorder.seen.size(), 5u);
+}
+
+TEST(EventLoop, AHandlerMayStopAWatchWhoseEventIsInTheSameBatch) {
+  auto loop = EventLoop::Create().value();
+  UniqueFd one = MakeEventFd(), two = MakeEventFd();
+  Recorder a, b;
+  FdWatch watch_a = FdWatch::Start(*loop, one.get(), EPOLLIN, &a).value();
+  FdWatch watch_b = FdWatch::Start(*loop, two.get(), EPOLLIN, &b).value();
+  a.then = [&] { watch_b.Stop(); };
+  b.then = [&] { watch_a.Stop(); };
+  Signal(one);
+  Signal(two);
+  loop->Turn(/*wait=*/true);
+  loop->Turn(/*wait=*/false);
+  EXPECT_EQ(a.seen.size() + b.seen.size(), 1u);
+  EXPECT_EQ(loop->stale_events(), 1u);
+}
+
+// A copy of the descriptor keeps the registration alive after close (epoll(7), Q6): its events carry an old generation.
+TEST(EventLoop, AReusedIndexDoesNotGetAStaleReadyCall) {
+  auto loop = EventLoop::Create().value();
+  UniqueFd one = MakeEventFd(), two = MakeEventFd();
+  Recorder a, b;
+  FdWatch watch = FdWatch::Start(*loop, one.get(), EPOLLIN, &a).value();
+  watch.MakeReady();
+  watch.Stop();
+  watch = FdWatch::Start(*loop, two.get(), EPOLLIN, &b).value();
+  loop->Turn(/*wait=*/false);
+  EXPECT_TRUE(a.seen.empty());
+  EXPECT_TRUE(b.seen.empty());
+  EXPECT_EQ(loop->stale_events(), 1u);
+}
+
+TEST(EventLoop, RefusesADescriptorThatEpollRefuses) {
+  auto loop = EventLoop::Create().value();
+  Recorder recorder;
+  EXPECT_FALSE(FdWatch::Start(*loop, -1, EPOLLIN, &recorder).ok());
+}
+
+TEST(Timer, FiresByTheTimerFd) {
+  auto loop = EventLoop::Create().value();
+  bool fired = false;
+  const int64_t start = MonotonicClock::Get()->NowNanos();
+  Timer timer(*loop, [&] {
+    fired = true;
+    loop->Stop();
+  });
+  timer.Start(absl::Milliseconds(20));
+  loop->Run();
+  EXPECT_TRUE(fired);
+  EXPECT_GE(MonotonicClock::Get()->NowNanos() - start, 20'000'000);
+}
+
+TEST(Timer, MayBePutOffCancelledAndStartedFromItself) {
+  SimulatedClock clock;
+  auto loop = EventLoop::Create(&clock).value();
+  int fired = 0;
+  Timer* self = nullptr;
+  Timer timer(*loop, [&] {
+    if (++fired < 3) self->Start(absl::Seconds(1));
+  });
+  self = &timer;
+  timer.Start(absl::Seconds(1));
+  timer.Start(absl::Seconds(5));
+  auto advance = [&](absl::Duration by) {
+    clock.Advance(by);
+    loop->Turn(/*wait=*/false);
+  };
+  advance(absl::Seconds(2));
+  EXPECT_EQ(fired, 0);
+  advance(absl::Seconds(4));
+  EXPECT_EQ(fired, 1);
+  advance(absl::Milliseconds(1010));
+  EXPECT_EQ(fired, 2);
+  timer.Cancel();
+  advance(absl::Seconds(10));
+  EXPECT_EQ(fired, 2);
+}
+
+TEST(EventLoop, HeartbeatCountsTurns) {
+  auto loop = EventLoop::Create().value();
+  LoopHeartbeat heartbeat;
+  loop->SetHeartbeat(&heartbeat);
+  loop->Turn(/*wait=*/false);
+  loop->Turn(/*wait=*/false);
+  EXPECT_EQ(heartbeat.turns.load(), 2u);
+  EXPECT_EQ(heartbeat.waiting.load(), 0u);
+}
+
+}  // namespace
+}  // namespace baton
