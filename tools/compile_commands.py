@@ -1,0 +1,80 @@
+"""Writes compile_commands.json to standard output, from what Bazel would run.
+
+Bazel compiles in its execution root, where only what a build has touched is
+linked. The commands written here run at the top of the repository instead, with
+the paths of external repositories made absolute, so that they hold whether or
+not anything was built.
+
+With --files it reads such a file and prints the sources in it, one a line.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+
+def bazel(*arguments):
+    return subprocess.run(
+        ["bazel", *arguments], check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
+
+
+def absolute(argument, output_base):
+    """The argument with its path, if it is one in external/, made absolute."""
+    for prefix in ("", "-I"):
+        if argument.startswith(prefix + "external/"):
+            return os.path.join(
+                prefix + output_base, argument[len(prefix) :]
+            )
+    return argument
+
+
+def commands(actions, output_base, top):
+    """One entry a source: the first action that compiles it."""
+    entries = {}
+    for action in actions:
+        arguments = action["arguments"]
+        source = arguments[arguments.index("-c") + 1]
+        # Headers that are compiled alone and sources from elsewhere are no
+        # business of ours.
+        if not source.endswith(".cc") or source.startswith(
+            ("external/", "bazel-out/")
+        ):
+            continue
+        entries.setdefault(
+            source,
+            {
+                "directory": top,
+                "file": source,
+                "arguments": [absolute(a, output_base) for a in arguments],
+            },
+        )
+    return [entries[source] for source in sorted(entries)]
+
+
+def main():
+    if sys.argv[1:] == ["--files"]:
+        for entry in json.load(sys.stdin):
+            print(entry["file"])
+        return
+    quiet = ["--ui_event_filters=-info", "--noshow_progress"]
+    found = json.loads(
+        bazel(
+            "aquery",
+            *quiet,
+            "--output=jsonproto",
+            'mnemonic("CppCompile", //...)',
+        )
+    )
+    output_base = bazel("info", *quiet, "output_base").strip()
+    json.dump(
+        commands(found.get("actions", []), output_base, os.getcwd()),
+        sys.stdout,
+        indent=1,
+    )
+    print()
+
+
+if __name__ == "__main__":
+    main()
