@@ -1,0 +1,168 @@
+#ifndef BATON_NET_CONNECTION_H_
+#define BATON_NET_CONNECTION_H_
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "absl/base/attributes.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "net/connection_core.h"
+#include "net/connection_state.h"
+#include "net/connection_table.h"
+#include "net/endpoint.h"
+#include "net/io_error.h"
+
+namespace baton {
+
+// A stream connection as its handler sees it. The coroutine frame owns it: to return is to close.
+//
+//   Task<> Echo(Connection conn) {
+//     while (auto chunk = co_await conn.ReadSome({.idle = true})) {
+//       if (co_await conn.Write(*chunk) != IoError::kOk) break;
+//     }
+//   }
+//
+// Bytes that a read returns are borrowed (io_error.h). A Write may be given them: what can't be sent at once is moved
+// to memory that stays. Other bytes given to a Write must stay until it returns.
+//
+// One reader and one writer at a time; two tasks may share a connection that way. A read that ends with an error ends
+// alike when it is called again, except kTimeout and kTooLong. Belongs to the loop's thread.
+
+struct ReadOptions {
+  // The connection is idle here: nothing is half done. It may be reaped (kTimeout), taken by another worker, or told
+  // that the worker is leaving (kDraining). Only an idle read may be left that way.
+  bool idle = false;
+  // An urgent byte (MSG_OOB) is returned too, by itself, with urgent() set. Without, urgent bytes are dropped; they
+  // never appear in the stream.
+  bool urgent = false;
+  // Zero: the listener's idle_timeout. InfiniteDuration(): none.
+  absl::Duration timeout = absl::ZeroDuration();
+};
+
+class [[nodiscard]] ReadAwaiter {
+ public:
+  explicit ReadAwaiter(const internal::ReadOperation& op) : op_(op) {}
+
+  bool await_ready() { return ConnectionTable::Current().TryRead(op_); }
+  template <typename P>
+  bool await_suspend(std::coroutine_handle<P> reader) {
+    op_.waiter = reader;
+    return ConnectionTable::Current().WaitToRead(op_);
+  }
+  ReadResult await_resume() const {
+    if (op_.error != IoError::kOk) return op_.error;
+    return ConnectionTable::Current().last_read();
+  }
+
+ private:
+  internal::ReadOperation op_;
+};
+
+class [[nodiscard]] WriteAwaiter {
+ public:
+  explicit WriteAwaiter(const internal::WriteOperation& op) : op_(op) {}
+
+  bool await_ready() { return ConnectionTable::Current().TryWrite(op_); }
+  template <typename P>
+  bool await_suspend(std::coroutine_handle<P> writer) {
+    op_.waiter = writer;
+    return ConnectionTable::Current().WaitToWrite(op_);
+  }
+  IoError await_resume() const { return op_.error; }
+
+ private:
+  internal::WriteOperation op_;
+};
+
+class Connection {
+ public:
+  explicit Connection(internal::ConnectionCore* core) : core_(core) {}
+  Connection(Connection&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
+  Connection& operator=(Connection&& other) noexcept;
+  ~Connection() {
+    if (core_ != nullptr) Close();
+  }
+
+  // Whatever is there, at least one byte.
+  ReadAwaiter ReadSome(ReadOptions options = {}) {
+    return Read(internal::ReadOperation::kSome, 0, {}, options);
+  }
+  // `size` bytes, at least 1; kEof if the stream ends before.
+  ReadAwaiter ReadExactly(uint32_t size, ReadOptions options = {}) {
+    return Read(internal::ReadOperation::kExactly, size, {}, options);
+  }
+  // Up to and including `delimiter` (not empty; must stay until the read returns). kTooLong if it does not end within
+  // `max` bytes; they stay unread.
+  ReadAwaiter ReadUntil(absl::string_view delimiter, uint32_t max, ReadOptions options = {}) {
+    return Read(internal::ReadOperation::kUntil, max, delimiter, options);
+  }
+  // All that is unread, at least `at_least` bytes, without consuming it. Consume then drops what has been used.
+  ReadAwaiter Peek(uint32_t at_least = 1, ReadOptions options = {}) {
+    return Read(internal::ReadOperation::kPeek, at_least, {}, options);
+  }
+  void Consume(uint32_t size) { ConnectionTable::Current().Consume(*core_, size); }
+
+  // All of it, or an error. After kTimeout (the peer took no byte for write_timeout) an unknown part has been sent:
+  // close. The parts, and the array of them, must stay until the write returns.
+  WriteAwaiter Write(absl::string_view bytes);
+  WriteAwaiter WriteParts(absl::Span<const absl::string_view> parts);
+  // `size` bytes of a file from `offset` (sendfile). kEof if the file is shorter.
+  WriteAwaiter WriteFile(int fd, int64_t offset, int64_t size);
+  // One byte out of band (MSG_OOB).
+  WriteAwaiter WriteUrgent(char byte);
+
+  // No more will be written; the peer reads to the end. Reading goes on.
+  void ShutdownWrite();
+  // The peer gets a reset instead of an orderly end when this is closed.
+  void ResetOnClose();
+
+  // kUnix peers have no name; errors give an empty endpoint. A system call each.
+  Endpoint peer() const;
+  Endpoint local() const;
+  // Where it was accepted; null if it was not.
+  const ListenUrl* listener() const { return ConnectionTable::Current().SettingsOf(*core_).url; }
+  // Unique in this worker's life.
+  uint64_t id() const { return uint64_t{core_->generation} << internal::ConnectionCore::kIndexBits | core_->index; }
+  // It came from another worker, which had served it before: no greeting.
+  bool resumed() const { return core_->Has(internal::ConnectionCore::kResumed); }
+  // The worker is leaving: the next idle read with nothing to read returns kDraining.
+  bool draining() const { return ConnectionTable::Current().draining(); }
+  uint64_t bytes_in() const { return core_->bytes_in; }
+  uint64_t bytes_out() const { return core_->bytes_out; }
+
+  // What the service remembers of this connection (connection_state.h): made at first use, passed on at a handover.
+  // One T a service, registered with it.
+  template <typename T>
+  T& state() {
+    std::unique_ptr<ConnectionState>& state = StateSlot();
+    if (state == nullptr) state = TypedStateCodec<T>::Get()->Create();
+    CHECK(state->type() == TypedStateCodec<T>::Get()) << "the connection has state of another type";
+    return static_cast<TypedState<T>*>(state.get())->value;
+  }
+
+ private:
+  ReadAwaiter Read(internal::ReadOperation::Kind kind, uint32_t limit, absl::string_view delimiter,
+                   const ReadOptions& options) {
+    return ReadAwaiter({.core = core_,
+                        .waiter = {},
+                        .delimiter = delimiter,
+                        .limit = limit,
+                        .deadline = options.timeout == absl::ZeroDuration() ? internal::ReadOperation::kDefaultTimeout
+                                                                            : TimeoutTicks(options.timeout),
+                        .kind = kind,
+                        .idle = options.idle,
+                        .urgent = options.urgent});
+  }
+  static Tick TimeoutTicks(absl::Duration timeout);
+  std::unique_ptr<ConnectionState>& StateSlot();
+  void Close();
+
+  internal::ConnectionCore* core_;
+};
+
+}  // namespace baton
+
+#endif  // BATON_NET_CONNECTION_H_

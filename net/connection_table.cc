@@ -1,0 +1,269 @@
+#include "net/connection_table.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "glog/logging.h"
+#include "net/connection_core.h"
+#include "net/errno_status.h"
+
+namespace baton {
+
+using internal::ConnectionCore;
+using internal::ConnectionExtra;
+using internal::ReadOperation;
+using internal::WriteOperation;
+
+namespace {
+
+thread_local constinit ConnectionTable* current_table = nullptr;
+
+}  // namespace
+
+ConnectionTable::ConnectionTable(EventLoop& loop, const Options& options)
+    : loop_(loop),
+      counters_(options.counters != nullptr ? options.counters : &own_counters_),
+      client_(loop.AddClient(this)),
+      shared_(std::make_unique_for_overwrite<char[]>(kSharedBufferBytes)),
+      buffers_(options.max_buffer_bytes) {
+  CHECK(current_table == nullptr) << "a thread has one connection table";
+  current_table = this;
+}
+
+ConnectionTable::~ConnectionTable() {
+  CHECK_EQ(open(), 0u) << "connections outlive their table";
+  current_table = nullptr;
+}
+
+ConnectionTable& ConnectionTable::Current() {
+  CHECK(current_table != nullptr) << "this thread has no connections";
+  return *current_table;
+}
+
+uint16_t ConnectionTable::AddSettings(const StreamSettings& settings) {
+  CHECK_LT(settings_.size(), size_t{1} << ConnectionCore::kSettingsBits);
+  settings_.push_back(settings);
+  ticks_.push_back({.idle = TicksFor(settings.idle_timeout), .write = TicksFor(settings.write_timeout)});
+  return static_cast<uint16_t>(settings_.size() - 1);
+}
+
+const StreamSettings& ConnectionTable::SettingsOf(const ConnectionCore& core) const { return settings_[core.settings]; }
+
+Tick ConnectionTable::TicksFor(absl::Duration duration) {
+  if (duration <= absl::ZeroDuration() || duration == absl::InfiniteDuration()) return 0;
+  constexpr int64_t kMax = int64_t{1} << 30;
+  return static_cast<Tick>(std::min((absl::ToInt64Nanoseconds(duration) + kTickNanos - 1) / kTickNanos, kMax));
+}
+
+ConnectionCore* ConnectionTable::NewCore(uint16_t settings) {
+  const uint32_t index = cores_.Allocate();
+  CHECK_LT(index, uint32_t{1} << ConnectionCore::kIndexBits);
+  ConnectionCore& core = cores_[index];
+  core.SetClient(client_);
+  core.index = index;
+  core.settings = settings;
+  core.flags = ConnectionCore::kWritable;
+  core.opened = loop_.now_tick();
+  core.bytes_in = core.bytes_out = 0;
+  return &core;
+}
+
+ConnectionCore* ConnectionTable::Add(UniqueFd fd, uint16_t settings, int* error) {
+  ConnectionCore* core = NewCore(settings);
+  *error = loop_.AddFd(fd.get(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI, client_, core->index, core->generation);
+  if (*error != 0) {
+    cores_.Free(core->index);
+    return nullptr;
+  }
+  core->fd = fd.release();
+  counters_->open.Add(1);
+  return core;
+}
+
+ConnectionCore* ConnectionTable::Add(std::unique_ptr<Transport> transport, uint16_t settings) {
+  ConnectionCore* core = NewCore(settings);
+  core->Set(ConnectionCore::kTransport);
+  core->extra = std::make_unique<ConnectionExtra>();
+  core->extra->transport = std::move(transport);
+  counters_->open.Add(1);
+  return core;
+}
+
+void ConnectionTable::SetTag(ConnectionCore& core, uint64_t tag) {
+  if (!core.extra) core.extra = std::make_unique<ConnectionExtra>();
+  core.extra->tag = tag;
+}
+
+void ConnectionTable::Release(ConnectionCore& core) {
+  CHECK(core.reader == nullptr && core.writer == nullptr) << "a connection is closed under an operation";
+  loop_.wheel().Remove(&core);
+  if (borrower_ == &core) borrower_ = nullptr;
+  core.buffer.reset();
+  // Closing also takes it out of epoll, as long as there is no other copy; if there is, its events are stale.
+  UniqueFd(std::exchange(core.fd, -1)).reset();
+  core.flags = 0;
+  ++core.generation;
+  const std::unique_ptr<ConnectionExtra> extra = std::move(core.extra);
+  const auto settings = static_cast<uint16_t>(core.settings);
+  cores_.Free(core.index);
+  counters_->open.Add(-1);
+  counters_->closed.Add(1);
+  if (observer_ != nullptr) observer_->OnClosed(settings, extra != nullptr ? extra->tag : 0);
+}
+
+void ConnectionTable::OnEvents(uint32_t index, uint32_t generation, uint32_t events) {
+  ConnectionCore& core = cores_[index];
+  if ((core.generation & EventLoop::kGenerationMask) != generation) return loop_.CountStaleEvent();
+  uint16_t flags = 0;
+  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0) flags = ConnectionCore::kReadable;
+  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0) flags |= ConnectionCore::kReadOn;
+  if ((events & EPOLLPRI) != 0) flags |= ConnectionCore::kUrgent;
+  if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) flags |= ConnectionCore::kWritable;
+  core.flags |= flags;
+  budget_ = kBudget;
+  const bool again = (events & EventLoop::kReadyEvent) != 0;
+  if (core.writer != nullptr && (again || core.Has(ConnectionCore::kWritable))) {
+    StepWrite(core);
+    // The coroutine has run: the connection may be gone.
+    if ((core.generation & EventLoop::kGenerationMask) != generation) return;
+  }
+  if (core.reader != nullptr && (again || core.Has(ConnectionCore::kReadable))) StepRead(core);
+}
+
+void ConnectionTable::StepRead(ConnectionCore& core) {
+  ReadOperation& op = *core.reader;
+  if (!TryRead(op)) return;
+  core.reader = nullptr;
+  op.waiter.Resume();
+}
+
+void ConnectionTable::StepWrite(ConnectionCore& core) {
+  WriteOperation& op = *core.writer;
+  if (!TryWrite(op)) return;
+  core.writer = nullptr;
+  op.waiter.Resume();
+}
+
+void ConnectionTable::MakeReady(const ConnectionCore& core) { loop_.MakeReady(client_, core.index, core.generation); }
+
+bool ConnectionTable::WaitToRead(ReadOperation& op) {
+  ConnectionCore& core = *op.core;
+  CHECK(core.reader == nullptr) << "a connection has one reader at a time";
+  if (!op.waiter.Enter(&op, [](void* op) {
+        Current().CancelRead(*static_cast<ReadOperation*>(op), IoError::kCancelled);
+      })) {
+    op.error = IoError::kCancelled;
+    return false;
+  }
+  core.reader = &op;
+  if (op.deadline == ReadOperation::kDefaultTimeout) op.deadline = ticks_[core.settings].idle;
+  op.has_deadline = op.deadline != 0;
+  if (op.has_deadline) {
+    op.deadline += loop_.now_tick() + 1;
+    if (op.idle && core.extra != nullptr && core.extra->idle_deadline != 0) {
+      op.deadline = std::exchange(core.extra->idle_deadline, 0);
+    }
+    FileDeadline(core, op.deadline);
+  }
+  return true;
+}
+
+bool ConnectionTable::WaitToWrite(WriteOperation& op) {
+  ConnectionCore& core = *op.core;
+  CHECK(core.writer == nullptr) << "a connection has one writer at a time";
+  if (!OwnBorrowedBytes(op)) {
+    op.error = IoError::kOverload;
+    return false;
+  }
+  if (!op.waiter.Enter(&op, [](void* op) {
+        Current().CancelWrite(*static_cast<WriteOperation*>(op), IoError::kCancelled);
+      })) {
+    op.error = IoError::kCancelled;
+    return false;
+  }
+  core.writer = &op;
+  op.has_deadline = ticks_[core.settings].write != 0;
+  if (op.has_deadline) {
+    StartWriteWatch(core, op);
+    FileDeadline(core, op.deadline);
+  }
+  return true;
+}
+
+void ConnectionTable::FileDeadline(ConnectionCore& core, Tick deadline) {
+  if (!core.filed() || TickBefore(deadline, core.filed_tick())) loop_.FileTimer(&core, deadline);
+}
+
+// Completes from inside another coroutine: marks now, resumes in the next round.
+void ConnectionTable::CancelRead(ReadOperation& op, IoError error) {
+  op.error = error;
+  op.core->reader = nullptr;
+  op.waiter.Leave();
+  loop_.ResumeSoon(op.waiter.coroutine());
+}
+
+void ConnectionTable::CancelWrite(WriteOperation& op, IoError error) {
+  EndWrite(op, error);
+  op.core->writer = nullptr;
+  op.waiter.Leave();
+  loop_.ResumeSoon(op.waiter.coroutine());
+}
+
+void ConnectionTable::OnTimer(TimerNode* node) {
+  auto& core = *static_cast<ConnectionCore*>(node);
+  const uint32_t generation = core.generation;
+  const Tick now = loop_.now_tick();
+  budget_ = kBudget;
+  if (WriteOperation* op = core.writer; op != nullptr && op->has_deadline) {
+    if (!TickBefore(now, op->deadline) && WriteTimedOut(core, *op)) {
+      counters_->write_timeouts.Add(1);
+      EndWrite(*op, IoError::kTimeout);
+      core.writer = nullptr;
+      op->waiter.Resume();
+      if (core.generation != generation) return;
+    }
+  }
+  if (ReadOperation* op = core.reader; op != nullptr && op->has_deadline && !TickBefore(now, op->deadline)) {
+    if (op->idle) counters_->reaped_idle.Add(1);
+    op->error = IoError::kTimeout;
+    core.reader = nullptr;
+    op->waiter.Resume();
+    if (core.generation != generation) return;
+  }
+  // File again for what is still waiting; an operation that began meanwhile has filed by itself.
+  if (core.writer != nullptr && core.writer->has_deadline) FileDeadline(core, core.writer->deadline);
+  if (core.reader != nullptr && core.reader->has_deadline) FileDeadline(core, core.reader->deadline);
+}
+
+ConnectionCore* ConnectionTable::Find(uint32_t index, uint32_t generation) {
+  return cores_[index].generation == generation ? &cores_[index] : nullptr;
+}
+
+void ConnectionTable::ForEach(absl::FunctionRef<void(ConnectionCore&)> visit) {
+  for (uint32_t index = 0; index < cores_.capacity(); ++index) {
+    ConnectionCore& core = cores_[index];
+    if (core.fd >= 0 || core.Has(ConnectionCore::kTransport)) visit(core);
+  }
+}
+
+void ConnectionTable::BeginDrain() {
+  draining_ = true;
+  ForEach([this](ConnectionCore& core) {
+    if (core.reader != nullptr && core.reader->idle) MakeReady(core);
+  });
+}
+
+void ConnectionTable::Abort() {
+  aborted_ = true;
+  ForEach([this](ConnectionCore& core) {
+    if (core.reader != nullptr) CancelRead(*core.reader, IoError::kCancelled);
+    if (core.writer != nullptr) CancelWrite(*core.writer, IoError::kCancelled);
+  });
+}
+
+}  // namespace baton

@@ -1,0 +1,203 @@
+#ifndef BATON_NET_CONNECTION_TABLE_H_
+#define BATON_NET_CONNECTION_TABLE_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "net/buffer_pool.h"
+#include "net/connection_state.h"
+#include "net/event_loop.h"
+#include "net/io_error.h"
+#include "net/slab.h"
+#include "net/timer_wheel.h"
+#include "net/traffic_counters.h"
+#include "net/transport.h"
+#include "net/unique_fd.h"
+
+namespace baton {
+
+// The connections of one event loop: their state, their readiness and their operations in flight. Connection
+// (connection.h) is the handle that handlers see; this is what stands behind it, for the worker.
+//
+// Life of a connection: Add puts a socket into epoll, once, for reading, writing and urgent data, edge-triggered.
+// Events only set flags; an operation that finds its flag clear suspends and is tried again when the event comes. A
+// read that came back short has drained the socket and saves the recv that would say EAGAIN, unless something was
+// seen (RDHUP, HUP, ERR, PRI) that a short read can hide: the end of the stream, or data behind an urgent mark.
+// Release closes the descriptor, which also takes it out of epoll.
+//
+// Every read goes to one buffer of the table (the *shared buffer*). Bytes that the handler has not consumed when
+// another connection reads are moved to a buffer of the connection's own, so an idle connection holds none.
+//
+// Belongs to the loop's thread; one table a loop.
+
+namespace internal {
+struct ConnectionCore;
+struct ReadOperation;
+struct WriteOperation;
+}  // namespace internal
+
+struct ListenUrl;
+
+// What all connections of one listener, or of one outbound use, have in common.
+struct StreamSettings {
+  const ListenUrl* url = nullptr;  // may be null; outlives the table
+  absl::Duration idle_timeout = absl::Seconds(60);  // of a read; zero or infinite: never
+  absl::Duration write_timeout = absl::Seconds(20);
+  const StateCodec* state_codec = nullptr;
+};
+
+// A connection at a safe point, without its descriptor: what a successor needs to go on with it.
+struct ConnectionImage {
+  std::string unread;  // received, not consumed
+  uint64_t bytes_in = 0;
+  uint64_t bytes_out = 0;
+  absl::Duration age;
+  absl::Duration idle_left = absl::InfiniteDuration();  // until the idle deadline
+  uint32_t state_version = 0;
+  std::string state;  // empty: none
+};
+
+// Told when a connection is gone.
+class ConnectionObserver {
+ public:
+  virtual ~ConnectionObserver() = default;
+  // `settings` as given to Add; `tag` as given to SetTag, else 0.
+  virtual void OnClosed(uint16_t settings, uint64_t tag) = 0;
+};
+
+class ConnectionTable final : public LoopClient {
+ public:
+  static constexpr uint32_t kSharedBufferBytes = 64 * 1024;
+  // System calls that one connection may make in a row before others get their turn.
+  static constexpr int kBudget = 16;
+
+  struct Options {
+    TrafficCounters* counters = nullptr;  // null: counts for itself
+    size_t max_buffer_bytes = BufferPool::kDefaultMaxBytes;
+  };
+
+  ConnectionTable(EventLoop& loop, const Options& options);
+  ~ConnectionTable() override;  // CHECKs that no connection is left
+
+  // Of this thread. CHECKs that there is one.
+  static ConnectionTable& Current();
+
+  // Returns a number for Add. Settings stay for the table's life.
+  uint16_t AddSettings(const StreamSettings& settings);
+
+  // Takes a connected non-blocking socket. Null, with errno in `*error`, if epoll refuses it (ENOSPC, ENOMEM).
+  internal::ConnectionCore* Add(UniqueFd fd, uint16_t settings, int* error);
+  internal::ConnectionCore* Add(std::unique_ptr<Transport> transport, uint16_t settings);
+  // `observer` outlives the table.
+  void SetObserver(ConnectionObserver* observer) { observer_ = observer; }
+  // A number for the observer.
+  void SetTag(internal::ConnectionCore& core, uint64_t tag);
+
+  // From now on an idle read that finds nothing more to read returns kDraining, those that wait at once.
+  void BeginDrain();
+  bool draining() const { return draining_; }
+  // Every operation in flight, and every one to come, ends with kCancelled.
+  void Abort();
+
+  uint32_t open() const { return cores_.in_use(); }
+  // Null if it is gone.
+  internal::ConnectionCore* Find(uint32_t index, uint32_t generation);
+  void ForEach(absl::FunctionRef<void(internal::ConnectionCore&)> visit);
+
+  // Handover. A connection is at a safe point while an idle read waits; then Export copies what a successor needs.
+  // Detach ends it here without closing it for the peer: the idle read returns kDraining, and the descriptor, out of
+  // epoll, is returned. Import goes on with one; the handler sees resumed().
+  bool AtSafePoint(const internal::ConnectionCore& core) const;
+  ConnectionImage Export(internal::ConnectionCore& core);
+  UniqueFd Detach(internal::ConnectionCore& core);
+  absl::StatusOr<internal::ConnectionCore*> Import(UniqueFd fd, uint16_t settings, const ConnectionImage& image);
+  // The part of Import that is not the descriptor's.
+  absl::Status Resume(internal::ConnectionCore& core, const ConnectionImage& image);
+
+  EventLoop& loop() { return loop_; }
+  // 0: never.
+  static Tick TicksFor(absl::Duration duration);
+  TrafficCounters& counters() { return *counters_; }
+  BufferPool& buffers() { return buffers_; }
+
+  // LoopClient.
+  void OnEvents(uint32_t index, uint32_t generation, uint32_t events) override;
+  void OnTimer(TimerNode* node) override;
+
+  // For Connection and its operations only.
+  void Release(internal::ConnectionCore& core);
+  const StreamSettings& SettingsOf(const internal::ConnectionCore& core) const;
+  // One attempt. True: completed; a read's bytes are in last_read(), its error in the operation.
+  bool TryRead(internal::ReadOperation& op);
+  bool TryWrite(internal::WriteOperation& op);
+  // Registers the operation until it completes. False: it must not wait and has completed with an error.
+  bool WaitToRead(internal::ReadOperation& op);
+  bool WaitToWrite(internal::WriteOperation& op);
+  void CancelRead(internal::ReadOperation& op, IoError error);
+  void CancelWrite(internal::WriteOperation& op, IoError error);
+  const ReadResult& last_read() const { return last_read_; }
+  absl::string_view Unread(internal::ConnectionCore& core);
+  void Consume(internal::ConnectionCore& core, uint32_t size);
+
+ private:
+  struct Ticks {
+    Tick idle;  // 0 = never
+    Tick write;
+  };
+  enum class Fill : uint8_t { kMore, kWouldBlock, kYield, kEof, kReset, kOverload };
+
+  internal::ConnectionCore* NewCore(uint16_t settings);
+  void StepRead(internal::ConnectionCore& core);
+  void StepWrite(internal::ConnectionCore& core);
+  bool TakeUnread(internal::ReadOperation& op);
+  bool EndRead(internal::ReadOperation& op, IoError error);
+  bool EndWrite(internal::WriteOperation& op, IoError error);
+  bool ReadUrgentByte(internal::ReadOperation& op);
+  Fill FillFromPeer(internal::ConnectionCore& core, uint32_t wanted);
+  absl::Span<char> MakeRoom(internal::ConnectionCore& core, uint32_t wanted);
+  bool MoveToOwnBuffer(internal::ConnectionCore& core, uint32_t capacity);
+  bool OwnBorrowedBytes(internal::WriteOperation& op);
+  bool IsBorrowed(const char* data) const {
+    return data >= shared_.get() && data < shared_.get() + kSharedBufferBytes;
+  }
+  ssize_t SendSome(internal::ConnectionCore& core, internal::WriteOperation& op);
+  ssize_t Receive(internal::ConnectionCore& core, char* data, size_t size);
+  int64_t Unsent(internal::ConnectionCore& core);
+  void StartWriteWatch(internal::ConnectionCore& core, internal::WriteOperation& op);
+  bool WriteTimedOut(internal::ConnectionCore& core, internal::WriteOperation& op);
+  void FileDeadline(internal::ConnectionCore& core, Tick deadline);
+  void MakeReady(const internal::ConnectionCore& core);
+
+
+  EventLoop& loop_;
+  TrafficCounters own_counters_;
+  TrafficCounters* const counters_;
+  ConnectionObserver* observer_ = nullptr;
+  uint8_t client_;
+  bool draining_ = false;
+  bool aborted_ = false;
+  int budget_ = kBudget;
+  ReadResult last_read_{IoError::kEof};
+  char urgent_byte_ = 0;
+  std::unique_ptr<char[]> shared_;
+  internal::ConnectionCore* borrower_ = nullptr;  // whose unread bytes stand in [begin, end) of the shared buffer
+  uint32_t shared_begin_ = 0;
+  uint32_t shared_end_ = 0;
+  BufferPool buffers_;
+  std::vector<StreamSettings> settings_;
+  std::vector<Ticks> ticks_;
+  Slab<internal::ConnectionCore> cores_;
+};
+
+}  // namespace baton
+
+#endif  // BATON_NET_CONNECTION_TABLE_H_
