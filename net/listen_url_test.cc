@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
