@@ -1,0 +1,104 @@
+#include "worker/log_writer.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "glog/logging.h"
+#include "net/errno_status.h"
+
+namespace baton {
+namespace {
+
+constexpr mode_t kLogMode = 0640;
+// A file takes a line of any length at once; a bound on what one record costs.
+constexpr size_t kMaxFileLineBytes = size_t{32} * 1024;
+
+bool IsNonBlocking(int fd) {
+  const int flags = fcntl(fd, F_GETFL);
+  return flags >= 0 && (flags & O_NONBLOCK) != 0;
+}
+
+}  // namespace
+
+absl::StatusOr<UniqueFd> OpenLog(absl::string_view path) {
+  if (path.empty()) {
+    // Not below 3: a closed stdin or stdout must not become the log.
+    UniqueFd copy(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+    if (copy) return copy;
+    path = "/dev/null";
+  }
+  // O_NONBLOCK: opening a FIFO would wait for its reader - fifo(7).
+  UniqueFd fd(open(std::string(path).c_str(),
+                   O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC |
+                       O_NOCTTY | O_NONBLOCK,
+                   kLogMode));
+  if (!fd) return ErrnoStatus("open log", path, errno);
+  return fd;
+}
+
+LogWriter::LogWriter(UniqueFd fd) { Adopt(std::move(fd)); }
+
+void LogWriter::Adopt(UniqueFd fd) {
+  CHECK(fd);
+  fd_ = std::move(fd);
+  struct stat status = {};
+  if (fstat(fd_.get(), &status) != 0) return;
+  if (S_ISSOCK(status.st_mode)) {
+    kind_ = Kind::kSocket;
+  } else if (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode)) {
+    kind_ = Kind::kNonBlocking;
+    if (IsNonBlocking(fd_.get())) return;
+    UniqueFd own(open(absl::StrCat("/proc/self/fd/", fd_.get()).c_str(),
+                      O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+    if (own) {
+      fd_ = std::move(own);
+    } else {
+      kind_ = Kind::kPolled;
+    }
+  }
+}
+
+size_t LogWriter::max_line_bytes() const {
+  // One byte less: the newline that ends a torn line goes in the same write.
+  return kind_ == Kind::kFile ? kMaxFileLineBytes : PIPE_BUF - 1;
+}
+
+bool LogWriter::Write(absl::string_view line) {
+  static constexpr char kNewline = '\n';
+  std::array<iovec, 2> parts = {{
+      {const_cast<char*>(&kNewline), torn_ ? size_t{1} : size_t{0}},
+      {const_cast<char*>(line.data()), line.size()},
+  }};
+  const size_t wanted = parts[0].iov_len + parts[1].iov_len;
+  if (kind_ == Kind::kPolled) {
+    pollfd ready = {.fd = fd_.get(), .events = POLLOUT, .revents = 0};
+    if (poll(&ready, 1, 0) != 1 || (ready.revents & POLLOUT) == 0) return false;
+  }
+  ssize_t written = -1;
+  do {
+    if (kind_ == Kind::kSocket) {
+      msghdr message = {};
+      message.msg_iov = parts.data();
+      message.msg_iovlen = parts.size();
+      written = sendmsg(fd_.get(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    } else {
+      written = writev(fd_.get(), parts.data(), parts.size());
+    }
+  } while (written < 0 && errno == EINTR);
+  if (written <= 0) return false;
+  torn_ = static_cast<size_t>(written) < wanted;
+  return !torn_;
+}
+
+}  // namespace baton
