@@ -7,7 +7,9 @@
 namespace baton {
 
 using internal::ConnectionCore;
+using internal::WriteFileOperation;
 using internal::WriteOperation;
+using internal::WritePartsOperation;
 
 Connection& Connection::operator=(Connection&& other) noexcept {
   if (this != &other) {
@@ -19,30 +21,24 @@ Connection& Connection::operator=(Connection&& other) noexcept {
 
 void Connection::Close() { ConnectionTable::Current().Release(*std::exchange(core_, nullptr)); }
 
-WriteAwaiter Connection::Write(absl::string_view bytes) {
-  WriteOperation op(core_, WriteOperation::kBytes);
-  op.bytes = {.data = bytes.data(), .size = bytes.size()};
-  return WriteAwaiter(op);
+WriteAwaiter<WritePartsOperation> Connection::WriteParts(absl::Span<const absl::string_view> parts) {
+  uint64_t size = 0;
+  for (absl::string_view part : parts) size += part.size();
+  WritePartsOperation op{WriteOperation(core_, WriteOperation::kParts, size), static_cast<uint32_t>(parts.size())};
+  op.parts = parts.data();
+  return WriteAwaiter<WritePartsOperation>(op);
 }
 
-WriteAwaiter Connection::WriteParts(absl::Span<const absl::string_view> parts) {
-  WriteOperation op(core_, WriteOperation::kParts);
-  op.parts = {.first = parts.data(), .count = static_cast<uint32_t>(parts.size()), .offset = 0};
-  return WriteAwaiter(op);
+WriteAwaiter<WriteFileOperation> Connection::WriteFile(int fd, int64_t offset, int64_t size) {
+  WriteFileOperation op{WriteOperation(core_, WriteOperation::kFile, static_cast<uint64_t>(size)), fd};
+  op.offset = offset;
+  return WriteAwaiter<WriteFileOperation>(op);
 }
 
-WriteAwaiter Connection::WriteFile(int fd, int64_t offset, int64_t size) {
-  WriteOperation op(core_, WriteOperation::kFile);
-  op.file = {.offset = offset, .size = size};
-  op.file_fd = fd;
-  return WriteAwaiter(op);
-}
-
-WriteAwaiter Connection::WriteUrgent(char byte) {
-  WriteOperation op(core_, WriteOperation::kUrgent);
-  op.bytes = {.data = nullptr, .size = 1};
+WriteAwaiter<WriteOperation> Connection::WriteUrgent(char byte) {
+  WriteOperation op(core_, WriteOperation::kUrgent, 1);
   op.urgent_byte = byte;
-  return WriteAwaiter(op);
+  return WriteAwaiter<WriteOperation>(op);
 }
 
 void Connection::ShutdownWrite() {
@@ -57,8 +53,6 @@ void Connection::ResetOnClose() {
 
 Endpoint Connection::peer() const { return Endpoint::PeerOf(core_->fd).value_or(Endpoint()); }
 Endpoint Connection::local() const { return Endpoint::LocalOf(core_->fd).value_or(Endpoint()); }
-
-Tick Connection::TimeoutTicks(absl::Duration timeout) { return ConnectionTable::TicksFor(timeout); }
 
 std::unique_ptr<ConnectionState>& Connection::StateSlot() {
   if (core_->extra == nullptr) core_->extra = std::make_unique<internal::ConnectionExtra>();

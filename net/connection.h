@@ -42,11 +42,14 @@ struct ReadOptions {
   absl::Duration timeout = absl::ZeroDuration();
 };
 
+template <typename Operation>
 class [[nodiscard]] ReadAwaiter {
  public:
-  explicit ReadAwaiter(const internal::ReadOperation& op) : op_(op) {}
+  explicit ReadAwaiter(const Operation& op) : op_(op) {}
 
-  bool await_ready() { return ConnectionTable::Current().TryRead(op_); }
+  bool await_ready() {
+    return (op_.core->flags & internal::ConnectionCore::kReadReasons) != 0 && ConnectionTable::Current().TryRead(op_);
+  }
   template <typename P>
   bool await_suspend(std::coroutine_handle<P> reader) {
     op_.waiter = reader;
@@ -58,12 +61,13 @@ class [[nodiscard]] ReadAwaiter {
   }
 
  private:
-  internal::ReadOperation op_;
+  Operation op_;
 };
 
+template <typename Operation>
 class [[nodiscard]] WriteAwaiter {
  public:
-  explicit WriteAwaiter(const internal::WriteOperation& op) : op_(op) {}
+  explicit WriteAwaiter(const Operation& op) : op_(op) {}
 
   bool await_ready() { return ConnectionTable::Current().TryWrite(op_); }
   template <typename P>
@@ -73,8 +77,18 @@ class [[nodiscard]] WriteAwaiter {
   }
   IoError await_resume() const { return op_.error; }
 
- private:
-  internal::WriteOperation op_;
+ protected:
+  Operation op_;
+};
+
+class [[nodiscard]] BytesAwaiter : public WriteAwaiter<internal::WriteOperation> {
+ public:
+  using WriteAwaiter::WriteAwaiter;
+
+  bool await_ready() {
+    ConnectionTable& table = ConnectionTable::Current();
+    return table.WriteAtOnce(op_) || table.TryWrite(op_);
+  }
 };
 
 class Connection {
@@ -86,33 +100,40 @@ class Connection {
     if (core_ != nullptr) Close();
   }
 
+  using Read = ReadAwaiter<internal::ReadOperation>;
+  using ReadLine = ReadAwaiter<internal::ReadUntilOperation>;
+
   // Whatever is there, at least one byte.
-  ReadAwaiter ReadSome(ReadOptions options = {}) {
-    return Read(internal::ReadOperation::kSome, 0, {}, options);
+  Read ReadSome(ReadOptions options = {}) {
+    return Read(Operation(internal::ReadOperation::kSome, 0, options));
   }
   // `size` bytes, at least 1; kEof if the stream ends before.
-  ReadAwaiter ReadExactly(uint32_t size, ReadOptions options = {}) {
-    return Read(internal::ReadOperation::kExactly, size, {}, options);
-  }
-  // Up to and including `delimiter` (not empty; must stay until the read returns). kTooLong if it does not end within
-  // `max` bytes; they stay unread.
-  ReadAwaiter ReadUntil(absl::string_view delimiter, uint32_t max, ReadOptions options = {}) {
-    return Read(internal::ReadOperation::kUntil, max, delimiter, options);
+  Read ReadExactly(uint32_t size, ReadOptions options = {}) {
+    return Read(Operation(internal::ReadOperation::kExactly, size, options));
   }
   // All that is unread, at least `at_least` bytes, without consuming it. Consume then drops what has been used.
-  ReadAwaiter Peek(uint32_t at_least = 1, ReadOptions options = {}) {
-    return Read(internal::ReadOperation::kPeek, at_least, {}, options);
+  Read Peek(uint32_t at_least = 1, ReadOptions options = {}) {
+    return Read(Operation(internal::ReadOperation::kPeek, at_least, options));
   }
   void Consume(uint32_t size) { ConnectionTable::Current().Consume(*core_, size); }
+  // Up to and including `delimiter` (not empty; must stay until the read returns). kTooLong if it does not end within
+  // `max` bytes; they stay unread.
+  ReadLine ReadUntil(absl::string_view delimiter, uint32_t max, ReadOptions options = {}) {
+    return ReadLine({Operation(internal::ReadOperation::kUntil, max, options), delimiter});
+  }
 
   // All of it, or an error. After kTimeout (the peer took no byte for write_timeout) an unknown part has been sent:
   // close. The parts, and the array of them, must stay until the write returns.
-  WriteAwaiter Write(absl::string_view bytes);
-  WriteAwaiter WriteParts(absl::Span<const absl::string_view> parts);
+  BytesAwaiter Write(absl::string_view bytes) {
+    internal::WriteOperation op(core_, internal::WriteOperation::kBytes, bytes.size());
+    op.data = bytes.data();
+    return BytesAwaiter(op);
+  }
+  WriteAwaiter<internal::WritePartsOperation> WriteParts(absl::Span<const absl::string_view> parts);
   // `size` bytes of a file from `offset` (sendfile). kEof if the file is shorter.
-  WriteAwaiter WriteFile(int fd, int64_t offset, int64_t size);
+  WriteAwaiter<internal::WriteFileOperation> WriteFile(int fd, int64_t offset, int64_t size);
   // One byte out of band (MSG_OOB).
-  WriteAwaiter WriteUrgent(char byte);
+  WriteAwaiter<internal::WriteOperation> WriteUrgent(char byte);
 
   // No more will be written; the peer reads to the end. Reading goes on.
   void ShutdownWrite();
@@ -144,19 +165,16 @@ class Connection {
   }
 
  private:
-  ReadAwaiter Read(internal::ReadOperation::Kind kind, uint32_t limit, absl::string_view delimiter,
-                   const ReadOptions& options) {
-    return ReadAwaiter({.core = core_,
-                        .waiter = {},
-                        .delimiter = delimiter,
-                        .limit = limit,
-                        .deadline = options.timeout == absl::ZeroDuration() ? internal::ReadOperation::kDefaultTimeout
-                                                                            : TimeoutTicks(options.timeout),
-                        .kind = kind,
-                        .idle = options.idle,
-                        .urgent = options.urgent});
+  internal::ReadOperation Operation(internal::ReadOperation::Kind kind, uint32_t limit, const ReadOptions& options) {
+    return {.core = core_,
+            .waiter = {},
+            .deadline = options.timeout == absl::ZeroDuration() ? internal::ReadOperation::kDefaultTimeout
+                                                                : ConnectionTable::TicksFor(options.timeout),
+            .limit = limit,
+            .kind = kind,
+            .idle = options.idle,
+            .urgent = options.urgent};
   }
-  static Tick TimeoutTicks(absl::Duration timeout);
   std::unique_ptr<ConnectionState>& StateSlot();
   void Close();
 

@@ -38,18 +38,22 @@ struct ConnectionCore : TimerNode {
   static constexpr int kSettingsBits = 10;
 
   enum Flag : uint16_t {
-    kReadable = 1,        // a read may find bytes: an edge came and was not used up
-    kWritable = 2,        // no write has met EAGAIN since the last edge
-    kReadOn = 4,          // read until EAGAIN or the end even after a short read
-    kUrgent = 8,          // EPOLLPRI came: there may be a byte out of band
-    kEof = 16,            // the end of the stream was read
-    kBroken = 32,         // reset: every operation fails
-    kTransport = 64,      // extra->transport instead of the descriptor
-    kResumed = 128,       // came from another worker
-    kDetached = 256,      // went to another worker
-    kUnreadLost = 512,    // no buffer for unread bytes: the next read fails
-    kDrainTried = 1024,   // an idle read has looked for more since the drain began
+    kReadable = 1 << 0,     // a read may find bytes: an edge came and was not used up
+    kWritable = 1 << 1,     // no write has met EAGAIN since the last edge
+    kReadOn = 1 << 2,       // read until EAGAIN or the end even after a short read
+    kUrgent = 1 << 3,       // EPOLLPRI came: there may be a byte out of band
+    kEof = 1 << 4,          // the end of the stream was read
+    kBroken = 1 << 5,       // reset: every operation fails
+    kTransport = 1 << 6,    // extra->transport instead of the descriptor
+    kResumed = 1 << 7,      // came from another worker
+    kDetached = 1 << 8,     // went to another worker
+    kStored = 1 << 9,       // has unread bytes, or a buffer to give back
+    kUnreadLost = 1 << 10,  // no memory for unread bytes: the next read fails
+    kLeaving = 1 << 11,     // the worker drains
+    kDrainTried = 1 << 12,  // an idle read has looked for more since the drain began
   };
+  // Without any of these a read would not find anything.
+  static constexpr uint16_t kReadReasons = kReadable | kUrgent | kDetached | kStored | kUnreadLost | kLeaving;
 
   ConnectionCore() = default;
   bool Has(Flag flag) const { return (flags & flag) != 0; }
@@ -77,64 +81,78 @@ static_assert(sizeof(ConnectionCore) == 88);
 
 struct ReadOperation {
   enum Kind : uint8_t { kSome, kExactly, kUntil, kPeek };
+  static constexpr Tick kDefaultTimeout = ~Tick{0};
 
   ConnectionCore* core;
-  TaskHandle waiter;
-  absl::string_view delimiter;  // kUntil
-  uint32_t scanned = 0;         // kUntil: no delimiter begins before this
-  uint32_t limit = 0;           // kExactly, kPeek: how many; kUntil: at most, delimiter included
-  Tick deadline = 0;            // before it waits: the time-out in ticks, kDefaultTimeout or 0 for never
+  TaskHandle waiter;   // only while it waits
+  Tick deadline;       // before it waits: the time-out in ticks, kDefaultTimeout, or 0 for never
+  uint32_t limit = 0;  // kExactly, kPeek: how many; kUntil: at most, delimiter included
   Kind kind = kSome;
   bool idle = false;
   bool urgent = false;
   bool has_deadline = false;
   IoError error = IoError::kOk;
+};
 
-  static constexpr Tick kDefaultTimeout = ~Tick{0};
+struct ReadUntilOperation : ReadOperation {
+  absl::string_view delimiter;
+  uint32_t scanned = 0;  // no delimiter begins before this
 };
 
 struct WriteOperation {
-  enum Kind : uint8_t { kBytes, kParts, kFile, kUrgent };
-  static constexpr int64_t kUnknown = std::numeric_limits<int64_t>::max();
+  enum Kind : uint8_t { kBytes, kOwnedBytes, kParts, kFile, kUrgent };
+  static constexpr uint32_t kUnknown = ~uint32_t{0};
 
-  WriteOperation(ConnectionCore* core, Kind kind) : core(core), kind(kind), bytes{nullptr, 0}, buffer(nullptr) {}
+  WriteOperation(ConnectionCore* core, Kind kind, uint64_t size) : core(core), kind(kind), size(size) {}
 
   ConnectionCore* core;
-  TaskHandle waiter;
-  Tick deadline = 0;  // when to look whether the peer takes anything
   Kind kind;
-  bool has_deadline = false;
   IoError error = IoError::kOk;
-  bool owned = false;  // data is a buffer's: moved there since it was borrowed
-  Tick progress = 0;         // when the peer was last seen to take something
-  int64_t unsent = kUnknown;  // bytes in the socket's queue then
+  bool has_deadline = false;
+  Tick deadline;     // the next three only while it waits: when to look whether the peer takes anything
+  uint32_t unsent;   // bytes in the socket's queue then
+  Tick progress;     // when it was last seen to
+  TaskHandle waiter;  // only while it waits
+  uint64_t size;      // left to write
   union {
-    struct {
-      const char* data;
-      size_t size;
-    } bytes;
-    struct {
-      const absl::string_view* first;
-      uint32_t count;
-      uint32_t offset;  // into *first
-    } parts;
-    struct {
-      int64_t offset;
-      int64_t size;
-    } file;
+    const char* data;                // kBytes
+    Buffer* buffer;                  // kOwnedBytes: they were borrowed, and are here since the write began to wait
+    const absl::string_view* parts;  // kParts: the first one that is left
+    int64_t offset;                  // kFile
+    char urgent_byte;                // kUrgent
   };
-  size_t remaining() const;
-  void Advance(size_t sent);
-  // The parts that are left, as many as fit.
-  int FillIovecs(absl::Span<iovec> iovecs) const;
+};
+static_assert(sizeof(WriteOperation) == 48, "the largest operation decides the size of a handler's frame");
 
-  union {
-    Buffer* buffer;  // owned
-    int file_fd;
-    char urgent_byte;
-  };
+struct WritePartsOperation : WriteOperation {
+  uint32_t count = 0;       // parts left
+  size_t first_offset = 0;  // of the first part that is left: what has been written
+};
+
+struct WriteFileOperation : WriteOperation {
+  int file_fd = -1;
 };
 
 }  // namespace baton::internal
+
+namespace baton {
+
+// What a read does that waits as nearly all do: in no strand, with a deadline that is not before the filed one.
+inline bool ConnectionTable::WaitToRead(internal::ReadOperation& op) {
+  internal::ConnectionCore& core = *op.core;
+  DCHECK(core.reader == nullptr) << "a connection has one reader at a time";
+  const Tick timeout = ticks_[core.settings].idle;
+  if (op.waiter.strand() != nullptr || op.deadline != internal::ReadOperation::kDefaultTimeout ||
+      core.extra != nullptr || timeout == 0) {
+    return WaitToReadInGeneral(op);
+  }
+  core.reader = &op;
+  op.has_deadline = true;
+  op.deadline = loop_.now_tick() + 1 + timeout;
+  if (!core.filed() || TickBefore(op.deadline, core.filed_tick())) loop_.FileTimer(&core, op.deadline);
+  return true;
+}
+
+}  // namespace baton
 
 #endif  // BATON_NET_CONNECTION_CORE_H_

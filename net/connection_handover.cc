@@ -69,6 +69,7 @@ absl::Status ConnectionTable::Resume(ConnectionCore& core, const ConnectionImage
     core.buffer = buffers_.Take(image.unread.size());
     if (core.buffer == nullptr) return absl::ResourceExhaustedError("no buffer for unread bytes");
     core.buffer->end = static_cast<uint32_t>(image.unread.copy(core.buffer->data(), image.unread.size()));
+    core.Set(ConnectionCore::kStored);
   }
   if (image.idle_left != absl::InfiniteDuration()) {
     core.extra->idle_deadline = loop_.now_tick() + 1 + TicksFor(image.idle_left);

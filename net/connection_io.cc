@@ -1,16 +1,17 @@
-// The reads and writes of ConnectionTable: what an operation does in one attempt.
+// The reads and writes of ConnectionTable: what an event leads to, and what an operation does in one attempt.
 
 #include <errno.h>
 #include <linux/sockios.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <utility>
 
 #include "net/connection_core.h"
@@ -20,7 +21,52 @@ namespace baton {
 
 using internal::ConnectionCore;
 using internal::ReadOperation;
+using internal::WriteFileOperation;
 using internal::WriteOperation;
+using internal::WritePartsOperation;
+
+// ---- Events ----
+
+void ConnectionTable::OnEvents(uint32_t index, uint32_t generation, uint32_t events) {
+  ConnectionCore& core = cores_[index];
+  if ((core.generation & EventLoop::kGenerationMask) != generation) return loop_.CountStaleEvent();
+  if (events == (EPOLLIN | EPOLLOUT)) {
+    core.flags |= ConnectionCore::kReadable | ConnectionCore::kWritable;
+  } else {
+    NoteEvents(core, events);
+  }
+  const bool again = (events & EventLoop::kReadyEvent) != 0;
+  budget_ = kBudget;
+  if (core.writer != nullptr && (again || core.Has(ConnectionCore::kWritable))) {
+    StepWrite(core);
+    // The coroutine has run: the connection may be gone.
+    if ((core.generation & EventLoop::kGenerationMask) != generation) return;
+  }
+  if (core.reader != nullptr && (again || core.Has(ConnectionCore::kReadable))) StepRead(core);
+}
+
+void ConnectionTable::NoteEvents(ConnectionCore& core, uint32_t events) {
+  uint16_t flags = 0;
+  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0) flags = ConnectionCore::kReadable;
+  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0) flags |= ConnectionCore::kReadOn;
+  if ((events & EPOLLPRI) != 0) flags |= ConnectionCore::kUrgent;
+  if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) flags |= ConnectionCore::kWritable;
+  core.flags |= flags;
+}
+
+void ConnectionTable::StepRead(ConnectionCore& core) {
+  ReadOperation& op = *core.reader;
+  if (!(op.kind == ReadOperation::kSome && ReadAtOnce(core)) && !TryRead(op)) return;
+  core.reader = nullptr;
+  op.waiter.Resume();
+}
+
+void ConnectionTable::StepWrite(ConnectionCore& core) {
+  WriteOperation& op = *core.writer;
+  if (!TryWrite(op)) return;
+  core.writer = nullptr;
+  op.waiter.Resume();
+}
 
 // ---- Reading ----
 
@@ -35,14 +81,38 @@ void ConnectionTable::Consume(ConnectionCore& core, uint32_t size) {
     core.buffer->begin += size;
   } else if (borrower_ == &core) {
     shared_begin_ += size;
-    if (shared_begin_ == shared_end_) borrower_ = nullptr;
+    if (shared_begin_ == shared_end_) {
+      borrower_ = nullptr;
+      core.Clear(ConnectionCore::kStored);
+    }
   }
+}
+
+// The short way of nearly every ReadSome: whatever has come on a plain socket in good health, nobody's bytes being in
+// the way. True if it read something. False: nothing is decided.
+inline bool ConnectionTable::ReadAtOnce(ConnectionCore& core) {
+  constexpr uint16_t kFit = ConnectionCore::kReadable | ConnectionCore::kWritable | ConnectionCore::kResumed;
+  if ((core.flags & ~kFit) != 0 || !core.Has(ConnectionCore::kReadable) || borrower_ != nullptr || budget_ == 0) {
+    return false;
+  }
+  --budget_;
+  const ssize_t got = recv(core.fd, shared_.get(), kSharedBufferBytes, 0);
+  if (got <= 0) {
+    NoteReadError(core, got < 0 ? errno : 0);
+    return false;
+  }
+  CountReceived(core, got, kSharedBufferBytes);
+  last_read_ = ReadResult(shared_.get(), static_cast<uint32_t>(got));
+  return true;
 }
 
 bool ConnectionTable::TryRead(ReadOperation& op) {
   ConnectionCore& core = *op.core;
   // What the last read returned from the connection's own buffer has been used by now.
-  if (core.buffer != nullptr && core.buffer->begin == core.buffer->end) core.buffer.reset();
+  if (core.buffer != nullptr && core.buffer->begin == core.buffer->end) {
+    core.buffer.reset();
+    core.Clear(ConnectionCore::kStored);
+  }
   while (true) {
     if (op.urgent && core.Has(ConnectionCore::kUrgent) && ReadUrgentByte(op)) return true;
     if (TakeUnread(op)) return true;
@@ -95,13 +165,15 @@ bool ConnectionTable::TakeUnread(ReadOperation& op) {
       if (take < op.limit) return false;
       break;
     case ReadOperation::kUntil: {
-      const size_t at = unread.substr(0, op.limit).find(op.delimiter, op.scanned);
+      auto& until = static_cast<internal::ReadUntilOperation&>(op);
+      const auto delimiter_size = static_cast<uint32_t>(until.delimiter.size());
+      const size_t at = unread.substr(0, op.limit).find(until.delimiter, until.scanned);
       if (at == absl::string_view::npos) {
         // All but a beginning of the delimiter has been looked at for good.
-        if (take >= op.delimiter.size()) op.scanned = take - static_cast<uint32_t>(op.delimiter.size()) + 1;
+        if (take >= delimiter_size) until.scanned = take - delimiter_size + 1;
         return take >= op.limit && EndRead(op, IoError::kTooLong);
       }
-      take = static_cast<uint32_t>(at + op.delimiter.size());
+      take = static_cast<uint32_t>(at) + delimiter_size;
       break;
     }
   }
@@ -144,19 +216,26 @@ ConnectionTable::Fill ConnectionTable::FillFromPeer(ConnectionCore& core, uint32
       borrower_ = &core;
       shared_end_ += static_cast<uint32_t>(got);
     }
-    core.bytes_in += static_cast<uint64_t>(got);
-    counters_->bytes_in.Add(static_cast<uint64_t>(got));
-    // Short: the socket is drained, and later bytes come with an edge of their own (epoll(7), Q9).
-    if (static_cast<size_t>(got) < room.size() && !core.Has(ConnectionCore::kReadOn)) {
-      core.Clear(ConnectionCore::kReadable);
-    }
+    core.Set(ConnectionCore::kStored);
+    CountReceived(core, got, room.size());
     return Fill::kMore;
   }
-  if (got == 0) {
-    core.Set(ConnectionCore::kEof);
-    return Fill::kEof;
-  }
-  switch (-got) {
+  return NoteReadError(core, static_cast<int>(-got));
+}
+
+void ConnectionTable::CountReceived(ConnectionCore& core, ssize_t got, size_t room) {
+  core.bytes_in += static_cast<uint64_t>(got);
+  counters_->bytes_in.Add(static_cast<uint64_t>(got));
+  // Short: the socket is drained, and later bytes come with an edge of their own (epoll(7), Q9).
+  if (static_cast<size_t>(got) < room && !core.Has(ConnectionCore::kReadOn)) core.Clear(ConnectionCore::kReadable);
+}
+
+// `error`: errno, or 0 for the end of the stream.
+ConnectionTable::Fill ConnectionTable::NoteReadError(ConnectionCore& core, int error) {
+  switch (error) {
+    case 0:
+      core.Set(ConnectionCore::kEof);
+      return Fill::kEof;
     case EAGAIN:
       core.Clear(ConnectionCore::kReadable);
       core.Clear(ConnectionCore::kReadOn);
@@ -214,14 +293,46 @@ bool ConnectionTable::MoveToOwnBuffer(ConnectionCore& core, uint32_t wanted) {
 
 bool ConnectionTable::EndWrite(WriteOperation& op, IoError error) {
   op.error = error;
-  if (std::exchange(op.owned, false)) BufferPtr(op.buffer).reset();
+  if (op.kind == WriteOperation::kOwnedBytes) {
+    BufferPtr(op.buffer).reset();
+    op.kind = WriteOperation::kBytes;
+  }
   return true;
+}
+
+bool ConnectionTable::WriteAtOnce(WriteOperation& op) {
+  ConnectionCore& core = *op.core;
+  constexpr uint16_t kUnfit = ConnectionCore::kTransport | ConnectionCore::kBroken | ConnectionCore::kLeaving;
+  if ((core.flags & (kUnfit | ConnectionCore::kWritable)) != ConnectionCore::kWritable || op.size == 0 ||
+      budget_ == 0) {
+    return false;
+  }
+  --budget_;
+  const ssize_t sent = send(core.fd, op.data, op.size, MSG_NOSIGNAL);
+  if (sent < 0) return NoteSendError(core, op, errno);
+  CountSent(core, sent);
+  if (static_cast<uint64_t>(sent) == op.size) return true;
+  Advance(op, static_cast<size_t>(sent));
+  core.Clear(ConnectionCore::kWritable);
+  return false;
+}
+
+inline void ConnectionTable::CountSent(ConnectionCore& core, ssize_t sent) {
+  core.bytes_out += static_cast<uint64_t>(sent);
+  counters_->bytes_out.Add(static_cast<uint64_t>(sent));
+}
+
+// True: the operation has failed. False: it may be tried again.
+bool ConnectionTable::NoteSendError(ConnectionCore& core, WriteOperation& op, int error) {
+  if (error == EAGAIN) core.Clear(ConnectionCore::kWritable);
+  if (error == EAGAIN || error == EINTR) return false;
+  // A peer that is gone for writing may have sent its last words before: reading goes on until they are read.
+  return EndWrite(op, IoError::kReset);
 }
 
 bool ConnectionTable::TryWrite(WriteOperation& op) {
   ConnectionCore& core = *op.core;
-  while (true) {
-    if (op.remaining() == 0) return EndWrite(op, IoError::kOk);
+  while (op.size > 0) {
     if (aborted_) return EndWrite(op, IoError::kCancelled);
     if (core.Has(ConnectionCore::kBroken)) return EndWrite(op, IoError::kReset);
     if (!core.Has(ConnectionCore::kWritable)) return false;
@@ -230,107 +341,164 @@ bool ConnectionTable::TryWrite(WriteOperation& op) {
       return false;
     }
     --budget_;
-    const ssize_t sent = SendSome(core, op);
-    if (sent > 0) {
-      core.bytes_out += static_cast<uint64_t>(sent);
-      counters_->bytes_out.Add(static_cast<uint64_t>(sent));
-      op.Advance(static_cast<size_t>(sent));
-      op.unsent = WriteOperation::kUnknown;
-    } else if (sent == 0) {
-      return EndWrite(op, IoError::kEof);  // the file is shorter than was said
-    } else if (sent == -EAGAIN) {
-      core.Clear(ConnectionCore::kWritable);
-    } else if (sent != -EINTR) {
-      // A peer that is gone for writing may have sent its last words before: reading goes on until they are read.
-      return EndWrite(op, IoError::kReset);
+    const ssize_t sent = core.Has(ConnectionCore::kTransport) ? SendToTransport(core, op) : SendToSocket(core, op);
+    if (sent == 0) return EndWrite(op, IoError::kEof);  // the file is shorter than was said
+    if (sent < 0) {
+      if (NoteSendError(core, op, static_cast<int>(-sent))) return true;
+      continue;
     }
+    CountSent(core, sent);
+    if (static_cast<uint64_t>(sent) == op.size) break;
+    Advance(op, static_cast<size_t>(sent));
+    // Short: the socket is full, and room comes with an edge of its own (epoll(7), Q9). Parts and files are sent in
+    // pieces, so there a short count may only be the end of a piece.
+    if (op.kind == WriteOperation::kBytes || op.kind == WriteOperation::kOwnedBytes) {
+      core.Clear(ConnectionCore::kWritable);
+    }
+  }
+  return EndWrite(op, IoError::kOk);
+}
+
+void ConnectionTable::Advance(WriteOperation& op, size_t sent) {
+  op.size -= sent;
+  op.unsent = WriteOperation::kUnknown;
+  switch (op.kind) {
+    case WriteOperation::kBytes:
+      op.data += sent;
+      return;
+    case WriteOperation::kOwnedBytes:
+      op.buffer->begin += static_cast<uint32_t>(sent);
+      return;
+    case WriteOperation::kParts: {
+      auto& all = static_cast<WritePartsOperation&>(op);
+      size_t written = all.first_offset + sent;
+      for (; all.count > 0 && written >= op.parts->size(); --all.count) written -= op.parts++->size();
+      all.first_offset = written;
+      return;
+    }
+    case WriteOperation::kFile:
+      op.offset += static_cast<int64_t>(sent);
+      return;
+    case WriteOperation::kUrgent:
+      return;
   }
 }
 
-ssize_t ConnectionTable::SendSome(ConnectionCore& core, WriteOperation& op) {
-  // One call moves at most this much of a file, so that it stays one fair share of a turn.
-  constexpr size_t kFileChunk = size_t{1} << 20;
-  std::array<iovec, 64> parts;
-  int count = 1;
-  ssize_t sent;
-  const bool plain = !core.Has(ConnectionCore::kTransport);
+namespace {
+
+// The parts that are left, as many as fit.
+int FillIovecs(const WritePartsOperation& op, absl::Span<iovec> iovecs) {
+  const size_t count = std::min<size_t>(op.count, iovecs.size());
+  for (size_t i = 0; i < count; ++i) {
+    const absl::string_view part = op.parts[i].substr(i == 0 ? op.first_offset : 0);
+    iovecs[i] = {.iov_base = const_cast<char*>(part.data()), .iov_len = part.size()};
+  }
+  return static_cast<int>(count);
+}
+
+constexpr size_t kMaxParts = 64;  // of one system call
+
+ssize_t SendParts(int fd, const WritePartsOperation& op) {
+  std::array<iovec, kMaxParts> iovecs;
+  msghdr message{};
+  message.msg_iov = iovecs.data();
+  message.msg_iovlen = static_cast<size_t>(FillIovecs(op, absl::MakeSpan(iovecs)));
+  return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+ssize_t SendFile(int fd, const WriteFileOperation& op) {
+  // One call moves no more than this, so that it stays a fair share of a turn.
+  constexpr uint64_t kFileChunk = uint64_t{1} << 20;
+  off_t offset = op.offset;
+  return sendfile(fd, op.file_fd, &offset, std::min(op.size, kFileChunk));
+}
+
+}  // namespace
+
+// Returns what the system call did, or -errno.
+ssize_t ConnectionTable::SendToSocket(ConnectionCore& core, WriteOperation& op) {
+  ssize_t sent = -1;
   switch (op.kind) {
     case WriteOperation::kBytes:
-      if (plain) {
-        sent = send(core.fd, op.bytes.data, op.bytes.size, MSG_NOSIGNAL);
-        return sent >= 0 ? sent : -errno;
-      }
-      parts[0] = {.iov_base = const_cast<char*>(op.bytes.data), .iov_len = op.bytes.size};
+      sent = send(core.fd, op.data, op.size, MSG_NOSIGNAL);
+      break;
+    case WriteOperation::kOwnedBytes:
+      sent = send(core.fd, op.buffer->bytes().data(), op.size, MSG_NOSIGNAL);
       break;
     case WriteOperation::kParts:
-      count = op.FillIovecs(absl::MakeSpan(parts));
-      if (plain) {
-        msghdr message{};
-        message.msg_iov = parts.data();
-        message.msg_iovlen = static_cast<size_t>(count);
-        sent = sendmsg(core.fd, &message, MSG_NOSIGNAL);
-        return sent >= 0 ? sent : -errno;
-      }
+      sent = SendParts(core.fd, static_cast<WritePartsOperation&>(op));
       break;
+    case WriteOperation::kFile:
+      sent = SendFile(core.fd, static_cast<WriteFileOperation&>(op));
+      break;
+    case WriteOperation::kUrgent:
+      sent = send(core.fd, &op.urgent_byte, 1, MSG_NOSIGNAL | MSG_OOB);
+      break;
+  }
+  return sent >= 0 ? sent : -errno;
+}
+
+ssize_t ConnectionTable::SendToTransport(ConnectionCore& core, WriteOperation& op) {
+  Transport& transport = *core.extra->transport;
+  std::array<iovec, kMaxParts> iovecs;
+  switch (op.kind) {
+    case WriteOperation::kBytes:
+      iovecs[0] = {.iov_base = const_cast<char*>(op.data), .iov_len = op.size};
+      return transport.Write(iovecs.data(), 1);
+    case WriteOperation::kOwnedBytes:
+      iovecs[0] = {.iov_base = op.buffer->data() + op.buffer->begin, .iov_len = op.size};
+      return transport.Write(iovecs.data(), 1);
+    case WriteOperation::kParts:
+      return transport.Write(iovecs.data(),
+                             FillIovecs(static_cast<WritePartsOperation&>(op), absl::MakeSpan(iovecs)));
     case WriteOperation::kFile: {
-      if (plain) {
-        off_t offset = op.file.offset;
-        sent = sendfile(core.fd, op.file_fd, &offset, std::min<size_t>(static_cast<size_t>(op.file.size), kFileChunk));
-        return sent >= 0 ? sent : -errno;
-      }
-      sent = pread(op.file_fd, shared_.get(), std::min<size_t>(static_cast<size_t>(op.file.size), kSharedBufferBytes),
-                   op.file.offset);
-      if (sent <= 0) return sent == 0 ? 0 : -errno;
-      parts[0] = {.iov_base = shared_.get(), .iov_len = static_cast<size_t>(sent)};
-      break;
+      // Through memory: only a socket has sendfile. What the transport does not take is read again.
+      std::array<char, 16 * 1024> chunk;
+      const ssize_t got = pread(static_cast<WriteFileOperation&>(op).file_fd, chunk.data(),
+                                std::min<uint64_t>(op.size, chunk.size()), op.offset);
+      if (got <= 0) return got == 0 ? 0 : -errno;
+      iovecs[0] = {.iov_base = chunk.data(), .iov_len = static_cast<size_t>(got)};
+      return transport.Write(iovecs.data(), 1);
     }
     case WriteOperation::kUrgent:
-      if (plain) {
-        sent = send(core.fd, &op.urgent_byte, 1, MSG_NOSIGNAL | MSG_OOB);
-        return sent >= 0 ? sent : -errno;
-      }
-      return core.extra->transport->WriteUrgent(op.urgent_byte);
+      return transport.WriteUrgent(op.urgent_byte);
   }
-  return core.extra->transport->Write(parts.data(), count);
+  return -EINVAL;
 }
 
 // A write that has to wait must not point into the shared buffer: the next read overwrites it.
 bool ConnectionTable::OwnBorrowedBytes(WriteOperation& op) {
-  size_t size = 0;
   if (op.kind == WriteOperation::kBytes) {
-    if (!IsBorrowed(op.bytes.data)) return true;
-    size = op.bytes.size;
-  } else if (op.kind == WriteOperation::kParts) {
-    bool borrowed = false;
-    for (uint32_t i = 0; i < op.parts.count; ++i) borrowed |= IsBorrowed(op.parts.first[i].data());
-    if (!borrowed) return true;
-    size = op.remaining();
-  } else {
-    return true;
+    if (!IsBorrowed(op.data)) return true;
+    const absl::string_view bytes(op.data, op.size);
+    return OwnBytes(op, {&bytes, 1}, 0);
   }
-  BufferPtr own = buffers_.Take(size);
-  if (own == nullptr) return false;
-  if (op.kind == WriteOperation::kBytes) {
-    memcpy(own->data(), op.bytes.data, size);
-  } else {
-    char* to = own->data();
-    for (uint32_t i = 0; i < op.parts.count; ++i) {
-      const absl::string_view part = op.parts.first[i].substr(i == 0 ? op.parts.offset : 0);
-      memcpy(to, part.data(), part.size());
-      to += part.size();
+  if (op.kind == WriteOperation::kParts) {
+    const auto& all = static_cast<WritePartsOperation&>(op);
+    const absl::Span<const absl::string_view> parts(op.parts, all.count);
+    for (absl::string_view part : parts) {
+      if (IsBorrowed(part.data())) return OwnBytes(op, parts, all.first_offset);
     }
   }
-  op.kind = WriteOperation::kBytes;
-  op.bytes = {.data = own->data(), .size = size};
-  op.buffer = own.release();
-  op.owned = true;
   return true;
 }
 
-int64_t ConnectionTable::Unsent(ConnectionCore& core) {
-  if (core.Has(ConnectionCore::kTransport)) return core.extra->transport->Unsent();
+bool ConnectionTable::OwnBytes(WriteOperation& op, absl::Span<const absl::string_view> parts, size_t offset) {
+  BufferPtr own = buffers_.Take(op.size);
+  if (own == nullptr) return false;
+  for (absl::string_view part : parts) {
+    part.remove_prefix(std::exchange(offset, 0));
+    own->end += static_cast<uint32_t>(part.copy(own->data() + own->end, part.size()));
+  }
+  op.kind = WriteOperation::kOwnedBytes;
+  op.buffer = own.release();
+  return true;
+}
+
+uint32_t ConnectionTable::Unsent(ConnectionCore& core) {
+  if (core.Has(ConnectionCore::kTransport)) return static_cast<uint32_t>(core.extra->transport->Unsent());
   int bytes = 0;
-  return ioctl(core.fd, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+  return ioctl(core.fd, SIOCOUTQ, &bytes) == 0 ? static_cast<uint32_t>(bytes) : 0;
 }
 
 // Time to look at a write that waits. That the socket never became writable proves nothing: the kernel reports it only
@@ -340,7 +508,7 @@ int64_t ConnectionTable::Unsent(ConnectionCore& core) {
 bool ConnectionTable::WriteTimedOut(ConnectionCore& core, WriteOperation& op) {
   const Tick limit = ticks_[core.settings].write;
   const Tick now = loop_.now_tick();
-  const int64_t unsent = Unsent(core);
+  const uint32_t unsent = Unsent(core);
   if (unsent < op.unsent) {
     op.unsent = unsent;
     op.progress = now;

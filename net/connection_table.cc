@@ -19,11 +19,7 @@ using internal::ConnectionExtra;
 using internal::ReadOperation;
 using internal::WriteOperation;
 
-namespace {
-
-thread_local constinit ConnectionTable* current_table = nullptr;
-
-}  // namespace
+constinit thread_local ConnectionTable* ConnectionTable::current_ = nullptr;
 
 ConnectionTable::ConnectionTable(EventLoop& loop, const Options& options)
     : loop_(loop),
@@ -31,18 +27,13 @@ ConnectionTable::ConnectionTable(EventLoop& loop, const Options& options)
       client_(loop.AddClient(this)),
       shared_(std::make_unique_for_overwrite<char[]>(kSharedBufferBytes)),
       buffers_(options.max_buffer_bytes) {
-  CHECK(current_table == nullptr) << "a thread has one connection table";
-  current_table = this;
+  CHECK(current_ == nullptr) << "a thread has one connection table";
+  current_ = this;
 }
 
 ConnectionTable::~ConnectionTable() {
   CHECK_EQ(open(), 0u) << "connections outlive their table";
-  current_table = nullptr;
-}
-
-ConnectionTable& ConnectionTable::Current() {
-  CHECK(current_table != nullptr) << "this thread has no connections";
-  return *current_table;
+  current_ = nullptr;
 }
 
 uint16_t ConnectionTable::AddSettings(const StreamSettings& settings) {
@@ -68,6 +59,7 @@ ConnectionCore* ConnectionTable::NewCore(uint16_t settings) {
   core.index = index;
   core.settings = settings;
   core.flags = ConnectionCore::kWritable;
+  if (draining_) core.Set(ConnectionCore::kLeaving);
   core.opened = loop_.now_tick();
   core.bytes_in = core.bytes_out = 0;
   return &core;
@@ -116,44 +108,10 @@ void ConnectionTable::Release(ConnectionCore& core) {
   if (observer_ != nullptr) observer_->OnClosed(settings, extra != nullptr ? extra->tag : 0);
 }
 
-void ConnectionTable::OnEvents(uint32_t index, uint32_t generation, uint32_t events) {
-  ConnectionCore& core = cores_[index];
-  if ((core.generation & EventLoop::kGenerationMask) != generation) return loop_.CountStaleEvent();
-  uint16_t flags = 0;
-  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0) flags = ConnectionCore::kReadable;
-  if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0) flags |= ConnectionCore::kReadOn;
-  if ((events & EPOLLPRI) != 0) flags |= ConnectionCore::kUrgent;
-  if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) flags |= ConnectionCore::kWritable;
-  core.flags |= flags;
-  budget_ = kBudget;
-  const bool again = (events & EventLoop::kReadyEvent) != 0;
-  if (core.writer != nullptr && (again || core.Has(ConnectionCore::kWritable))) {
-    StepWrite(core);
-    // The coroutine has run: the connection may be gone.
-    if ((core.generation & EventLoop::kGenerationMask) != generation) return;
-  }
-  if (core.reader != nullptr && (again || core.Has(ConnectionCore::kReadable))) StepRead(core);
-}
-
-void ConnectionTable::StepRead(ConnectionCore& core) {
-  ReadOperation& op = *core.reader;
-  if (!TryRead(op)) return;
-  core.reader = nullptr;
-  op.waiter.Resume();
-}
-
-void ConnectionTable::StepWrite(ConnectionCore& core) {
-  WriteOperation& op = *core.writer;
-  if (!TryWrite(op)) return;
-  core.writer = nullptr;
-  op.waiter.Resume();
-}
-
 void ConnectionTable::MakeReady(const ConnectionCore& core) { loop_.MakeReady(client_, core.index, core.generation); }
 
-bool ConnectionTable::WaitToRead(ReadOperation& op) {
+bool ConnectionTable::WaitToReadInGeneral(ReadOperation& op) {
   ConnectionCore& core = *op.core;
-  CHECK(core.reader == nullptr) << "a connection has one reader at a time";
   if (!op.waiter.Enter(&op, [](void* op) {
         Current().CancelRead(*static_cast<ReadOperation*>(op), IoError::kCancelled);
       })) {
@@ -162,20 +120,19 @@ bool ConnectionTable::WaitToRead(ReadOperation& op) {
   }
   core.reader = &op;
   if (op.deadline == ReadOperation::kDefaultTimeout) op.deadline = ticks_[core.settings].idle;
-  op.has_deadline = op.deadline != 0;
-  if (op.has_deadline) {
-    op.deadline += loop_.now_tick() + 1;
-    if (op.idle && core.extra != nullptr && core.extra->idle_deadline != 0) {
-      op.deadline = std::exchange(core.extra->idle_deadline, 0);
-    }
-    FileDeadline(core, op.deadline);
+  if (op.deadline == 0) return true;
+  op.has_deadline = true;
+  op.deadline += loop_.now_tick() + 1;
+  if (core.extra != nullptr && core.extra->idle_deadline != 0 && op.idle) {
+    op.deadline = std::exchange(core.extra->idle_deadline, 0);
   }
+  FileDeadline(core, op.deadline);
   return true;
 }
 
 bool ConnectionTable::WaitToWrite(WriteOperation& op) {
   ConnectionCore& core = *op.core;
-  CHECK(core.writer == nullptr) << "a connection has one writer at a time";
+  DCHECK(core.writer == nullptr) << "a connection has one writer at a time";
   if (!OwnBorrowedBytes(op)) {
     op.error = IoError::kOverload;
     return false;
@@ -187,6 +144,8 @@ bool ConnectionTable::WaitToWrite(WriteOperation& op) {
     return false;
   }
   core.writer = &op;
+  op.unsent = WriteOperation::kUnknown;
+  op.progress = loop_.now_tick();
   op.has_deadline = ticks_[core.settings].write != 0;
   if (op.has_deadline) {
     StartWriteWatch(core, op);
@@ -254,13 +213,15 @@ void ConnectionTable::ForEach(absl::FunctionRef<void(ConnectionCore&)> visit) {
 void ConnectionTable::BeginDrain() {
   draining_ = true;
   ForEach([this](ConnectionCore& core) {
+    core.Set(ConnectionCore::kLeaving);
     if (core.reader != nullptr && core.reader->idle) MakeReady(core);
   });
 }
 
 void ConnectionTable::Abort() {
-  aborted_ = true;
+  aborted_ = draining_ = true;
   ForEach([this](ConnectionCore& core) {
+    core.Set(ConnectionCore::kLeaving);
     if (core.reader != nullptr) CancelRead(*core.reader, IoError::kCancelled);
     if (core.writer != nullptr) CancelWrite(*core.writer, IoError::kCancelled);
   });

@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "glog/logging.h"
 #include "net/buffer_pool.h"
 #include "net/connection_state.h"
 #include "net/event_loop.h"
@@ -88,8 +89,11 @@ class ConnectionTable final : public LoopClient {
   ConnectionTable(EventLoop& loop, const Options& options);
   ~ConnectionTable() override;  // CHECKs that no connection is left
 
-  // Of this thread. CHECKs that there is one.
-  static ConnectionTable& Current();
+  // Of this thread: there must be one.
+  static ConnectionTable& Current() {
+    DCHECK(current_ != nullptr) << "this thread has no connections";
+    return *current_;
+  }
 
   // Returns a number for Add. Settings stay for the table's life.
   uint16_t AddSettings(const StreamSettings& settings);
@@ -139,6 +143,8 @@ class ConnectionTable final : public LoopClient {
   // One attempt. True: completed; a read's bytes are in last_read(), its error in the operation.
   bool TryRead(internal::ReadOperation& op);
   bool TryWrite(internal::WriteOperation& op);
+  // The short way for plain bytes: true if one send took them all, or failed. False: go on with TryWrite.
+  bool WriteAtOnce(internal::WriteOperation& op);
   // Registers the operation until it completes. False: it must not wait and has completed with an error.
   bool WaitToRead(internal::ReadOperation& op);
   bool WaitToWrite(internal::WriteOperation& op);
@@ -156,8 +162,16 @@ class ConnectionTable final : public LoopClient {
   enum class Fill : uint8_t { kMore, kWouldBlock, kYield, kEof, kReset, kOverload };
 
   internal::ConnectionCore* NewCore(uint16_t settings);
+  static constinit thread_local ConnectionTable* current_;
+
+  bool WaitToReadInGeneral(internal::ReadOperation& op);
+  bool ReadAtOnce(internal::ConnectionCore& core);
+  void NoteEvents(internal::ConnectionCore& core, uint32_t events);
   void StepRead(internal::ConnectionCore& core);
   void StepWrite(internal::ConnectionCore& core);
+  bool TryReadBuffered(internal::ReadOperation& op);
+  void CountReceived(internal::ConnectionCore& core, ssize_t got, size_t room);
+  Fill NoteReadError(internal::ConnectionCore& core, int error);
   bool TakeUnread(internal::ReadOperation& op);
   bool EndRead(internal::ReadOperation& op, IoError error);
   bool EndWrite(internal::WriteOperation& op, IoError error);
@@ -169,9 +183,14 @@ class ConnectionTable final : public LoopClient {
   bool IsBorrowed(const char* data) const {
     return data >= shared_.get() && data < shared_.get() + kSharedBufferBytes;
   }
-  ssize_t SendSome(internal::ConnectionCore& core, internal::WriteOperation& op);
+  bool OwnBytes(internal::WriteOperation& op, absl::Span<const absl::string_view> parts, size_t offset);
+  static ssize_t SendToSocket(internal::ConnectionCore& core, internal::WriteOperation& op);
+  static ssize_t SendToTransport(internal::ConnectionCore& core, internal::WriteOperation& op);
+  void CountSent(internal::ConnectionCore& core, ssize_t sent);
+  bool NoteSendError(internal::ConnectionCore& core, internal::WriteOperation& op, int error);
+  static void Advance(internal::WriteOperation& op, size_t sent);
   ssize_t Receive(internal::ConnectionCore& core, char* data, size_t size);
-  int64_t Unsent(internal::ConnectionCore& core);
+  static uint32_t Unsent(internal::ConnectionCore& core);
   void StartWriteWatch(internal::ConnectionCore& core, internal::WriteOperation& op);
   bool WriteTimedOut(internal::ConnectionCore& core, internal::WriteOperation& op);
   void FileDeadline(internal::ConnectionCore& core, Tick deadline);
@@ -184,7 +203,7 @@ class ConnectionTable final : public LoopClient {
   ConnectionObserver* observer_ = nullptr;
   uint8_t client_;
   bool draining_ = false;
-  bool aborted_ = false;
+  bool aborted_ = false;  // implies draining_
   int budget_ = kBudget;
   ReadResult last_read_{IoError::kEof};
   char urgent_byte_ = 0;

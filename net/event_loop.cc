@@ -97,6 +97,7 @@ void EventLoop::DispatchToHandler(uint32_t index, uint32_t generation, uint32_t 
 }
 
 void EventLoop::RunTimers() {
+  if (wheel_.now() == now_tick_) return;
   wheel_.Advance(now_tick_, [this](TimerNode* node) {
     if (node->client_ != kLoopItself) return clients_[node->client_]->OnTimer(node);
     auto* timer = static_cast<TimerBase*>(node);

@@ -18,7 +18,7 @@ void TimerWheel::File(TimerNode* node, Tick tick) {
   if (*head != nullptr) (*head)->link_ = &node->next_;
   *head = node;
   MarkUsed(slot);
-  ++size_;
+  if (size_++ == 0 || TickBefore(tick, next_)) next_ = tick;
 }
 
 void TimerWheel::Remove(TimerNode* node) {
@@ -35,10 +35,15 @@ void TimerWheel::Remove(TimerNode* node) {
 }
 
 void TimerWheel::Advance(Tick now, absl::FunctionRef<void(TimerNode*)> due) {
+  if (size_ == 0 || TickBefore(now, next_)) {
+    now_ = now;
+    return;
+  }
   while (TickBefore(now_, now)) {
     const uint32_t slot = NextUsedSlot((now_ + 1) & kMask);
     const uint32_t ahead = (slot - now_ - 1) % kSlots;
     if (slot == kSlots || ahead >= now - now_) {
+      next_ = now_ + 1 + ahead;
       now_ = now;
       return;
     }
@@ -54,11 +59,7 @@ void TimerWheel::Advance(Tick now, absl::FunctionRef<void(TimerNode*)> due) {
       due(node);
     }
   }
-}
-
-Tick TimerWheel::NextTick() const {
-  const uint32_t slot = NextUsedSlot((now_ + 1) & kMask);
-  return now_ + 1 + (slot - now_ - 1) % kSlots;
+  if (size_ > 0) next_ = now_ + 1 + (NextUsedSlot((now_ + 1) & kMask) - now_ - 1) % kSlots;
 }
 
 // The first slot marked used at or after `from`, going round; kSlots if there is none.

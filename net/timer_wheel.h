@@ -67,10 +67,12 @@ class TimerWheel {
   // remove and destroy any node, the one passed included; one filed meanwhile is not due before the next call.
   void Advance(Tick now, absl::FunctionRef<void(TimerNode*)> due);
 
+  Tick now() const { return now_; }
   bool empty() const { return size_ == 0; }
   uint32_t size() const { return size_; }
-  // The earliest tick under which a node is filed. Only when not empty.
-  Tick NextTick() const;
+  // No node is filed under an earlier tick. Exact, except that it stays where it is, until it has passed, when the
+  // node that was filed there is removed or put off. Only when not empty.
+  Tick NextTick() const { return next_; }
 
  private:
   static constexpr uint32_t kMask = kSlots - 1;
@@ -84,6 +86,7 @@ class TimerWheel {
   std::array<uint64_t, kSlots / 64> used_{};  // a bit per slot: not empty
   uint32_t size_ = 0;
   Tick now_;
+  Tick next_ = 0;
 };
 
 }  // namespace baton

@@ -36,10 +36,13 @@ TEST(TimerWheel, FiresInTickOrderAndNotBefore) {
 
 TEST(TimerWheel, FilingAgainMoves) {
   TimerWheel wheel(0);
-  Node node(1);
+  Node node(1), other(2);
+  wheel.File(&other, 60);
   wheel.File(&node, 10);
   wheel.File(&node, 50);
-  EXPECT_EQ(wheel.size(), 1u);
+  EXPECT_EQ(wheel.size(), 2u);
+  EXPECT_EQ(wheel.NextTick(), 10u);  // until that has passed
+  EXPECT_TRUE(Fire(wheel, 10).empty());
   EXPECT_EQ(wheel.NextTick(), 50u);
   EXPECT_TRUE(Fire(wheel, 49).empty());
   EXPECT_EQ(Fire(wheel, 50), (std::vector<int>{1}));
@@ -137,6 +140,9 @@ TEST(TimerWheel, AgreesWithAModelOnRandomOperations) {
       ASSERT_TRUE(TickBefore(now, due[j])) << "missed";
     }
     ASSERT_EQ(wheel.size(), count);
+    for (size_t j = 0; j < 200; ++j) {
+      if (filed[j]) ASSERT_FALSE(TickBefore(due[j], wheel.NextTick()));
+    }
   }
 }
 
