@@ -35,7 +35,7 @@ struct alignas(64) TrafficCounters {
   Counter refused_per_ip;     // closed at once: max_connections_per_ip
   Counter accept_pauses;      // accepting stopped for a while: limit or EMFILE
   Counter accept_errors;      // accept failed for one connection (ECONNABORTED)
-  Counter datagrams_dropped;  // the kernel's send queue was full
+  Counter datagrams_dropped;  // answers that the kernel did not take
 };
 
 }  // namespace baton
