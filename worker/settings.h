@@ -1,0 +1,42 @@
+#ifndef BATON_WORKER_SETTINGS_H_
+#define BATON_WORKER_SETTINGS_H_
+
+// What a worker is told about how to serve: the part of the configuration that
+// concerns it, parsed and checked by the master before the fork. Plain values;
+// a worker keeps the ones that it was started with, and a reload starts
+// another. The defaults are those of the flags of the same names.
+
+#include <cstdint>
+
+#include "absl/time/time.h"
+#include "net/socket_options.h"
+
+namespace baton {
+
+struct WorkerSettings {
+  // A connection that has waited this long in an idle read is reaped; zero =
+  // never. A listener's own idle_timeout goes before it.
+  absl::Duration idle_timeout = absl::Seconds(60);
+  // A peer that takes no byte this long, while bytes wait, is dropped; zero =
+  // never.
+  absl::Duration write_timeout = absl::Seconds(20);
+  // After a reload: how long connections that cannot be handed over may take
+  // before they are cut; zero = as long as they need.
+  absl::Duration drain_timeout = absl::ZeroDuration();
+  // At a stop: how long before sockets are shut down; zero = at once.
+  absl::Duration stop_timeout = absl::Seconds(8);
+
+  KeepaliveOptions tcp_keepalive;
+  // TCP_USER_TIMEOUT; zero = the kernel's own.
+  absl::Duration tcp_user_timeout = absl::Seconds(75);
+
+  // Per worker. At the limit it stops accepting; zero = what RLIMIT_NOFILE
+  // allows.
+  int64_t max_connections = 0;
+  // Beyond, a new one from that address is closed at once; zero = no limit.
+  int64_t max_connections_per_ip = 0;
+};
+
+}  // namespace baton
+
+#endif  // BATON_WORKER_SETTINGS_H_
