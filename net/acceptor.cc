@@ -9,16 +9,20 @@
 
 namespace baton {
 
-absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Start(EventLoop& loop, int listener, bool want_peer,
-                                                          Delegate* delegate, TrafficCounters* counters) {
-  auto acceptor = absl::WrapUnique(new Acceptor(loop, listener, want_peer, delegate, counters));
-  absl::StatusOr<FdWatch> watch = FdWatch::Start(loop, listener, EPOLLIN, acceptor.get());
+absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Start(
+    EventLoop& loop, int listener, bool want_peer, Delegate* delegate,
+    TrafficCounters* counters) {
+  auto acceptor = absl::WrapUnique(
+      new Acceptor(loop, listener, want_peer, delegate, counters));
+  absl::StatusOr<FdWatch> watch =
+      FdWatch::Start(loop, listener, EPOLLIN, acceptor.get());
   if (!watch.ok()) return watch.status();
   acceptor->watch_ = *std::move(watch);
   return acceptor;
 }
 
-Acceptor::Acceptor(EventLoop& loop, int listener, bool want_peer, Delegate* delegate, TrafficCounters* counters)
+Acceptor::Acceptor(EventLoop& loop, int listener, bool want_peer,
+                   Delegate* delegate, TrafficCounters* counters)
     : listener_(listener),
       want_peer_(want_peer),
       delegate_(delegate),
@@ -61,8 +65,9 @@ bool Acceptor::AcceptOne() {
   }
   sockaddr_storage peer;
   socklen_t size = sizeof(peer);
-  UniqueFd socket(accept4(listener_, want_peer_ ? reinterpret_cast<sockaddr*>(&peer) : nullptr,
-                          want_peer_ ? &size : nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  UniqueFd socket(accept4(
+      listener_, want_peer_ ? reinterpret_cast<sockaddr*>(&peer) : nullptr,
+      want_peer_ ? &size : nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (socket) {
     counters_->accepted.Add(1);
     delegate_->OnAccept(std::move(socket), want_peer_ ? &peer : nullptr);

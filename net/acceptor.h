@@ -13,23 +13,29 @@
 
 namespace baton {
 
-// Accepts connections from one listening socket: edge-triggered, a bounded number a turn.
+// Accepts connections from one listening socket: edge-triggered, a bounded
+// number a turn.
 //
-// A listener's edge is told when a connection joins the queue, so one that stops before EAGAIN must come back by
-// itself. Out of descriptors or memory (EMFILE, ENFILE, ENOBUFS, ENOMEM: accept(2)), the queue stays as it is and no
-// edge will follow: accepting pauses and is tried again by timer, ten times a second, which costs next to nothing and
-// neither spins nor forgets. Errors that belong to one connection (ECONNABORTED and the pending network errors of
+// A listener's edge is told when a connection joins the queue, so one that
+// stops before EAGAIN must come back by itself. Out of descriptors or memory
+// (EMFILE, ENFILE, ENOBUFS, ENOMEM: accept(2)), the queue stays as it is and no
+// edge will follow: accepting pauses and is tried again by timer, ten times a
+// second, which costs next to nothing and neither spins nor forgets. Errors
+// that belong to one connection (ECONNABORTED and the pending network errors of
 // accept(2)) are counted and passed over.
 //
-// Belongs to the loop's thread. Several acceptors, also of other processes, may share a listening socket.
+// Belongs to the loop's thread. Several acceptors, also of other processes, may
+// share a listening socket.
 class Acceptor final : private EventHandler {
  public:
   class Delegate {
    public:
     virtual ~Delegate() = default;
-    // Asked before each accept. After a false the acceptor waits for Resume: at a limit the queue waits.
+    // Asked before each accept. After a false the acceptor waits for Resume: at
+    // a limit the queue waits.
     virtual bool CanAccept() = 0;
-    // A connected socket, non-blocking, close-on-exec. `peer` as accept(2) gives it, null unless want_peer.
+    // A connected socket, non-blocking, close-on-exec. `peer` as accept(2)
+    // gives it, null unless want_peer.
     virtual void OnAccept(UniqueFd socket, const sockaddr_storage* peer) = 0;
   };
 
@@ -37,13 +43,14 @@ class Acceptor final : private EventHandler {
   static constexpr absl::Duration kRetry = absl::Milliseconds(100);
 
   // `listener`, the delegate and the counters outlive the acceptor.
-  static absl::StatusOr<std::unique_ptr<Acceptor>> Start(EventLoop& loop, int listener, bool want_peer,
-                                                         Delegate* delegate, TrafficCounters* counters);
+  static absl::StatusOr<std::unique_ptr<Acceptor>> Start(
+      EventLoop& loop, int listener, bool want_peer, Delegate* delegate,
+      TrafficCounters* counters);
 
   // Room again after CanAccept was false; goes on in the loop's next round.
   void Resume();
-  // Accepts what is queued, until EAGAIN or the delegate's limit, not bounded by a turn: before the listener is left
-  // to others or shut down.
+  // Accepts what is queued, until EAGAIN or the delegate's limit, not bounded
+  // by a turn: before the listener is left to others or shut down.
   void AcceptAll();
   int listener() const { return listener_; }
   bool paused() const { return state_ != State::kAccepting; }
@@ -51,7 +58,8 @@ class Acceptor final : private EventHandler {
  private:
   enum class State : uint8_t { kAccepting, kFull, kNoResources };
 
-  Acceptor(EventLoop& loop, int listener, bool want_peer, Delegate* delegate, TrafficCounters* counters);
+  Acceptor(EventLoop& loop, int listener, bool want_peer, Delegate* delegate,
+           TrafficCounters* counters);
   void OnEvents(uint32_t events) override;
   // False: no more now (queue empty or paused).
   bool AcceptOne();

@@ -8,7 +8,9 @@
 
 namespace baton {
 
-void BufferReturn::operator()(Buffer* buffer) const { buffer->pool->Give(buffer); }
+void BufferReturn::operator()(Buffer* buffer) const {
+  buffer->pool->Give(buffer);
+}
 
 BufferPool::~BufferPool() {
   CHECK_EQ(bytes_in_use_, 0u) << "a buffer outlives its pool";
@@ -22,10 +24,13 @@ BufferPool::~BufferPool() {
 }
 
 BufferPtr BufferPool::Take(size_t size) {
-  if (size > max_bytes_ || size > std::numeric_limits<uint32_t>::max() / 2) return nullptr;
-  const size_t total = std::max(kSmallest, std::bit_ceil(size + sizeof(Buffer)));
+  if (size > max_bytes_ || size > std::numeric_limits<uint32_t>::max() / 2)
+    return nullptr;
+  const size_t total =
+      std::max(kSmallest, std::bit_ceil(size + sizeof(Buffer)));
   if (bytes_in_use_ + total > max_bytes_) return nullptr;
-  const auto size_class = static_cast<uint32_t>(std::countr_zero(total) - std::countr_zero(kSmallest));
+  const auto size_class = static_cast<uint32_t>(std::countr_zero(total) -
+                                                std::countr_zero(kSmallest));
   Buffer* buffer;
   if (size_class < kClasses && kept_[size_class] != nullptr) {
     buffer = kept_[size_class];

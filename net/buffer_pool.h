@@ -10,9 +10,11 @@
 
 namespace baton {
 
-// Buffers for bytes that must outlive a suspension: a message in part, the rest of a write that did not fit. Most
-// connections never need one. Sizes are powers of two; what is given back is kept for reuse up to a bound, and what is
-// in use is bounded too: beyond the bound Take returns null and the operation ends with kOverload. Not thread-safe.
+// Buffers for bytes that must outlive a suspension: a message in part, the rest
+// of a write that did not fit. Most connections never need one. Sizes are
+// powers of two; what is given back is kept for reuse up to a bound, and what
+// is in use is bounded too: beyond the bound Take returns null and the
+// operation ends with kOverload. Not thread-safe.
 
 class BufferPool;
 
@@ -44,12 +46,14 @@ class BufferPool {
   static constexpr size_t kDefaultMaxBytes = size_t{256} << 20;
   static constexpr size_t kMaxKeptBytes = size_t{8} << 20;
 
-  explicit BufferPool(size_t max_bytes = kDefaultMaxBytes) : max_bytes_(max_bytes) {}
+  explicit BufferPool(size_t max_bytes = kDefaultMaxBytes)
+      : max_bytes_(max_bytes) {}
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
   ~BufferPool();  // CHECKs that every buffer has come back
 
-  // An empty buffer for at least `size` bytes; null when the pool's bound does not allow it.
+  // An empty buffer for at least `size` bytes; null when the pool's bound does
+  // not allow it.
   BufferPtr Take(size_t size);
 
   size_t bytes_in_use() const { return bytes_in_use_; }
@@ -58,7 +62,8 @@ class BufferPool {
  private:
   friend struct BufferReturn;
   static constexpr size_t kSmallest = 512;  // header included
-  static constexpr size_t kClasses = 9;     // up to 128 KiB; larger ones are not kept
+  static constexpr size_t kClasses =
+      9;  // up to 128 KiB; larger ones are not kept
   void Give(Buffer* buffer);
 
   const size_t max_bytes_;

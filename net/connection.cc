@@ -19,18 +19,25 @@ Connection& Connection::operator=(Connection&& other) noexcept {
   return *this;
 }
 
-void Connection::Close() { ConnectionTable::Current().Release(*std::exchange(core_, nullptr)); }
+void Connection::Close() {
+  ConnectionTable::Current().Release(*std::exchange(core_, nullptr));
+}
 
-WriteAwaiter<WritePartsOperation> Connection::WriteParts(absl::Span<const absl::string_view> parts) {
+WriteAwaiter<WritePartsOperation> Connection::WriteParts(
+    absl::Span<const absl::string_view> parts) {
   uint64_t size = 0;
   for (absl::string_view part : parts) size += part.size();
-  WritePartsOperation op{WriteOperation(core_, WriteOperation::kParts, size), static_cast<uint32_t>(parts.size())};
+  WritePartsOperation op{WriteOperation(core_, WriteOperation::kParts, size),
+                         static_cast<uint32_t>(parts.size())};
   op.parts = parts.data();
   return WriteAwaiter<WritePartsOperation>(op);
 }
 
-WriteAwaiter<WriteFileOperation> Connection::WriteFile(int fd, int64_t offset, int64_t size) {
-  WriteFileOperation op{WriteOperation(core_, WriteOperation::kFile, static_cast<uint64_t>(size)), fd};
+WriteAwaiter<WriteFileOperation> Connection::WriteFile(int fd, int64_t offset,
+                                                       int64_t size) {
+  WriteFileOperation op{
+      WriteOperation(core_, WriteOperation::kFile, static_cast<uint64_t>(size)),
+      fd};
   op.offset = offset;
   return WriteAwaiter<WriteFileOperation>(op);
 }
@@ -42,20 +49,28 @@ WriteAwaiter<WriteOperation> Connection::WriteUrgent(char byte) {
 }
 
 void Connection::ShutdownWrite() {
-  if (core_->Has(ConnectionCore::kTransport)) return core_->extra->transport->ShutdownWrite();
-  shutdown(core_->fd, SHUT_WR);  // ENOTCONN after a reset: the next operation says so
+  if (core_->Has(ConnectionCore::kTransport))
+    return core_->extra->transport->ShutdownWrite();
+  shutdown(core_->fd,
+           SHUT_WR);  // ENOTCONN after a reset: the next operation says so
 }
 
 void Connection::ResetOnClose() {
   const linger at_once{.l_onoff = 1, .l_linger = 0};  // socket(7), SO_LINGER
-  if (core_->fd >= 0) setsockopt(core_->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+  if (core_->fd >= 0)
+    setsockopt(core_->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 
-Endpoint Connection::peer() const { return Endpoint::PeerOf(core_->fd).value_or(Endpoint()); }
-Endpoint Connection::local() const { return Endpoint::LocalOf(core_->fd).value_or(Endpoint()); }
+Endpoint Connection::peer() const {
+  return Endpoint::PeerOf(core_->fd).value_or(Endpoint());
+}
+Endpoint Connection::local() const {
+  return Endpoint::LocalOf(core_->fd).value_or(Endpoint());
+}
 
 std::unique_ptr<ConnectionState>& Connection::StateSlot() {
-  if (core_->extra == nullptr) core_->extra = std::make_unique<internal::ConnectionExtra>();
+  if (core_->extra == nullptr)
+    core_->extra = std::make_unique<internal::ConnectionExtra>();
   return core_->extra->state;
 }
 

@@ -17,7 +17,8 @@
 
 namespace baton {
 
-// A stream connection as its handler sees it. The coroutine frame owns it: to return is to close.
+// A stream connection as its handler sees it. The coroutine frame owns it: to
+// return is to close.
 //
 //   Task<> Echo(Connection conn) {
 //     while (auto chunk = co_await conn.ReadSome({.idle = true})) {
@@ -25,18 +26,21 @@ namespace baton {
 //     }
 //   }
 //
-// Bytes that a read returns are borrowed (io_error.h). A Write may be given them: what can't be sent at once is moved
-// to memory that stays. Other bytes given to a Write must stay until it returns.
+// Bytes that a read returns are borrowed (io_error.h). A Write may be given
+// them: what can't be sent at once is moved to memory that stays. Other bytes
+// given to a Write must stay until it returns.
 //
-// One reader and one writer at a time; two tasks may share a connection that way. A read that ends with an error ends
-// alike when it is called again, except kTimeout and kTooLong. Belongs to the loop's thread.
+// One reader and one writer at a time; two tasks may share a connection that
+// way. A read that ends with an error ends alike when it is called again,
+// except kTimeout and kTooLong. Belongs to the loop's thread.
 
 struct ReadOptions {
-  // The connection is idle here: nothing is half done. It may be reaped (kTimeout), taken by another worker, or told
-  // that the worker is leaving (kDraining). Only an idle read may be left that way.
+  // The connection is idle here: nothing is half done. It may be reaped
+  // (kTimeout), taken by another worker, or told that the worker is leaving
+  // (kDraining). Only an idle read may be left that way.
   bool idle = false;
-  // An urgent byte (MSG_OOB) is returned too, by itself, with urgent() set. Without, urgent bytes are dropped; they
-  // never appear in the stream.
+  // An urgent byte (MSG_OOB) is returned too, by itself, with urgent() set.
+  // Without, urgent bytes are dropped; they never appear in the stream.
   bool urgent = false;
   // Zero: the listener's idle_timeout. InfiniteDuration(): none.
   absl::Duration timeout = absl::ZeroDuration();
@@ -48,7 +52,8 @@ class [[nodiscard]] ReadAwaiter {
   explicit ReadAwaiter(const Operation& op) : op_(op) {}
 
   bool await_ready() {
-    return (op_.core->flags & internal::ConnectionCore::kReadReasons) != 0 && ConnectionTable::Current().TryRead(op_);
+    return (op_.core->flags & internal::ConnectionCore::kReadReasons) != 0 &&
+           ConnectionTable::Current().TryRead(op_);
   }
   template <typename P>
   bool await_suspend(std::coroutine_handle<P> reader) {
@@ -81,7 +86,8 @@ class [[nodiscard]] WriteAwaiter {
   Operation op_;
 };
 
-class [[nodiscard]] BytesAwaiter : public WriteAwaiter<internal::WriteOperation> {
+class [[nodiscard]] BytesAwaiter
+    : public WriteAwaiter<internal::WriteOperation> {
  public:
   using WriteAwaiter::WriteAwaiter;
 
@@ -94,7 +100,8 @@ class [[nodiscard]] BytesAwaiter : public WriteAwaiter<internal::WriteOperation>
 class Connection {
  public:
   explicit Connection(internal::ConnectionCore* core) : core_(core) {}
-  Connection(Connection&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
+  Connection(Connection&& other) noexcept
+      : core_(std::exchange(other.core_, nullptr)) {}
   Connection& operator=(Connection&& other) noexcept;
   ~Connection() {
     if (core_ != nullptr) Close();
@@ -111,27 +118,37 @@ class Connection {
   Read ReadExactly(uint32_t size, ReadOptions options = {}) {
     return Read(Operation(internal::ReadOperation::kExactly, size, options));
   }
-  // All that is unread, at least `at_least` bytes, without consuming it. Consume then drops what has been used.
+  // All that is unread, at least `at_least` bytes, without consuming it.
+  // Consume then drops what has been used.
   Read Peek(uint32_t at_least = 1, ReadOptions options = {}) {
     return Read(Operation(internal::ReadOperation::kPeek, at_least, options));
   }
-  void Consume(uint32_t size) { ConnectionTable::Current().Consume(*core_, size); }
-  // Up to and including `delimiter` (not empty; must stay until the read returns). kTooLong if it does not end within
-  // `max` bytes; they stay unread.
-  ReadLine ReadUntil(absl::string_view delimiter, uint32_t max, ReadOptions options = {}) {
-    return ReadLine({Operation(internal::ReadOperation::kUntil, max, options), delimiter});
+  void Consume(uint32_t size) {
+    ConnectionTable::Current().Consume(*core_, size);
+  }
+  // Up to and including `delimiter` (not empty; must stay until the read
+  // returns). kTooLong if it does not end within `max` bytes; they stay unread.
+  ReadLine ReadUntil(absl::string_view delimiter, uint32_t max,
+                     ReadOptions options = {}) {
+    return ReadLine(
+        {Operation(internal::ReadOperation::kUntil, max, options), delimiter});
   }
 
-  // All of it, or an error. After kTimeout (the peer took no byte for write_timeout) an unknown part has been sent:
-  // close. The parts, and the array of them, must stay until the write returns.
+  // All of it, or an error. After kTimeout (the peer took no byte for
+  // write_timeout) an unknown part has been sent: close. The parts, and the
+  // array of them, must stay until the write returns.
   BytesAwaiter Write(absl::string_view bytes) {
-    internal::WriteOperation op(core_, internal::WriteOperation::kBytes, bytes.size());
+    internal::WriteOperation op(core_, internal::WriteOperation::kBytes,
+                                bytes.size());
     op.data = bytes.data();
     return BytesAwaiter(op);
   }
-  WriteAwaiter<internal::WritePartsOperation> WriteParts(absl::Span<const absl::string_view> parts);
-  // `size` bytes of a file from `offset` (sendfile). kEof if the file is shorter.
-  WriteAwaiter<internal::WriteFileOperation> WriteFile(int fd, int64_t offset, int64_t size);
+  WriteAwaiter<internal::WritePartsOperation> WriteParts(
+      absl::Span<const absl::string_view> parts);
+  // `size` bytes of a file from `offset` (sendfile). kEof if the file is
+  // shorter.
+  WriteAwaiter<internal::WriteFileOperation> WriteFile(int fd, int64_t offset,
+                                                       int64_t size);
   // One byte out of band (MSG_OOB).
   WriteAwaiter<internal::WriteOperation> WriteUrgent(char byte);
 
@@ -140,36 +157,54 @@ class Connection {
   // The peer gets a reset instead of an orderly end when this is closed.
   void ResetOnClose();
 
-  // kUnix peers have no name; errors give an empty endpoint. A system call each.
+  // kUnix peers have no name; errors give an empty endpoint. A system call
+  // each.
   Endpoint peer() const;
   Endpoint local() const;
   // Where it was accepted; null if it was not.
-  const ListenUrl* listener() const { return ConnectionTable::Current().SettingsOf(*core_).url; }
+  const ListenUrl* listener() const {
+    return ConnectionTable::Current().SettingsOf(*core_).url;
+  }
   // Unique in this worker's life.
-  uint64_t id() const { return uint64_t{core_->generation} << internal::ConnectionCore::kIndexBits | core_->index; }
+  uint64_t id() const {
+    return uint64_t{core_->generation} << internal::ConnectionCore::kIndexBits |
+           core_->index;
+  }
   // It came from another worker, which had served it before: no greeting.
-  bool resumed() const { return core_->Has(internal::ConnectionCore::kResumed); }
-  // The worker is leaving: the next idle read with nothing to read returns kDraining.
+  bool resumed() const {
+    return core_->Has(internal::ConnectionCore::kResumed);
+  }
+  // The worker is leaving: the next idle read with nothing to read returns
+  // kDraining.
   bool draining() const { return ConnectionTable::Current().draining(); }
+  // One more request answered, in the worker's statistics: what that is, the
+  // service decides.
+  void CountRequest() const {
+    ConnectionTable::Current().counters().requests.Add(1);
+  }
   uint64_t bytes_in() const { return core_->bytes_in; }
   uint64_t bytes_out() const { return core_->bytes_out; }
 
-  // What the service remembers of this connection (connection_state.h): made at first use, passed on at a handover.
-  // One T a service, registered with it.
+  // What the service remembers of this connection (connection_state.h): made at
+  // first use, passed on at a handover. One T a service, registered with it.
   template <typename T>
   T& state() {
     std::unique_ptr<ConnectionState>& state = StateSlot();
     if (state == nullptr) state = TypedStateCodec<T>::Get()->Create();
-    CHECK(state->type() == TypedStateCodec<T>::Get()) << "the connection has state of another type";
+    CHECK(state->type() == TypedStateCodec<T>::Get())
+        << "the connection has state of another type";
     return static_cast<TypedState<T>*>(state.get())->value;
   }
 
  private:
-  internal::ReadOperation Operation(internal::ReadOperation::Kind kind, uint32_t limit, const ReadOptions& options) {
+  internal::ReadOperation Operation(internal::ReadOperation::Kind kind,
+                                    uint32_t limit,
+                                    const ReadOptions& options) {
     return {.core = core_,
             .waiter = {},
-            .deadline = options.timeout == absl::ZeroDuration() ? internal::ReadOperation::kDefaultTimeout
-                                                                : ConnectionTable::TicksFor(options.timeout),
+            .deadline = options.timeout == absl::ZeroDuration()
+                            ? internal::ReadOperation::kDefaultTimeout
+                            : ConnectionTable::TicksFor(options.timeout),
             .limit = limit,
             .kind = kind,
             .idle = options.idle,

@@ -23,37 +23,43 @@ namespace baton::internal {
 struct ReadOperation;
 struct WriteOperation;
 
-// What a connection costs beside its coroutine frame: 88 bytes. There may be a hundred thousand of them, nearly all
-// idle, so whatever only few connections need is in Extra.
+// What a connection costs beside its coroutine frame: 88 bytes. There may be a
+// hundred thousand of them, nearly all idle, so whatever only few connections
+// need is in Extra.
 struct ConnectionExtra {
   std::unique_ptr<Transport> transport;
   std::unique_ptr<ConnectionState> state;
-  uint64_t tag = 0;        // for the table's observer
-  Tick idle_deadline = 0;  // of an imported connection, for its first idle read; 0 = none
+  uint64_t tag = 0;  // for the table's observer
+  Tick idle_deadline =
+      0;  // of an imported connection, for its first idle read; 0 = none
 };
 
 struct ConnectionCore : TimerNode {
-  // Four million connections a worker (the kernel's fs.nr_open is one million), a thousand kinds.
+  // Four million connections a worker (the kernel's fs.nr_open is one million),
+  // a thousand kinds.
   static constexpr int kIndexBits = 22;
   static constexpr int kSettingsBits = 10;
 
   enum Flag : uint16_t {
-    kReadable = 1 << 0,     // a read may find bytes: an edge came and was not used up
-    kWritable = 1 << 1,     // no write has met EAGAIN since the last edge
-    kReadOn = 1 << 2,       // read until EAGAIN or the end even after a short read
-    kUrgent = 1 << 3,       // EPOLLPRI came: there may be a byte out of band
-    kEof = 1 << 4,          // the end of the stream was read
-    kBroken = 1 << 5,       // reset: every operation fails
+    kReadable =
+        1 << 0,  // a read may find bytes: an edge came and was not used up
+    kWritable = 1 << 1,  // no write has met EAGAIN since the last edge
+    kReadOn = 1 << 2,    // read until EAGAIN or the end even after a short read
+    kUrgent = 1 << 3,    // EPOLLPRI came: there may be a byte out of band
+    kEof = 1 << 4,       // the end of the stream was read
+    kBroken = 1 << 5,    // reset: every operation fails
     kTransport = 1 << 6,    // extra->transport instead of the descriptor
     kResumed = 1 << 7,      // came from another worker
     kDetached = 1 << 8,     // went to another worker
     kStored = 1 << 9,       // has unread bytes, or a buffer to give back
     kUnreadLost = 1 << 10,  // no memory for unread bytes: the next read fails
     kLeaving = 1 << 11,     // the worker drains
-    kDrainTried = 1 << 12,  // an idle read has looked for more since the drain began
+    kDrainTried =
+        1 << 12,  // an idle read has looked for more since the drain began
   };
   // Without any of these a read would not find anything.
-  static constexpr uint16_t kReadReasons = kReadable | kUrgent | kDetached | kStored | kUnreadLost | kLeaving;
+  static constexpr uint16_t kReadReasons =
+      kReadable | kUrgent | kDetached | kStored | kUnreadLost | kLeaving;
 
   ConnectionCore() = default;
   bool Has(Flag flag) const { return (flags & flag) != 0; }
@@ -69,24 +75,28 @@ struct ConnectionCore : TimerNode {
   Tick opened = 0;
   ReadOperation* reader = nullptr;   // suspended in a read
   WriteOperation* writer = nullptr;  // suspended in a write
-  BufferPtr buffer;                  // unread bytes that are not in the shared buffer
+  BufferPtr buffer;  // unread bytes that are not in the shared buffer
   std::unique_ptr<ConnectionExtra> extra;
   uint64_t bytes_in = 0;
   uint64_t bytes_out = 0;
 };
 static_assert(sizeof(ConnectionCore) == 88);
 
-// An operation lies in the frame of the coroutine that awaits it, so it has a stable address from its first attempt
-// to its completion. It has no destructor: a suspended operation is always completed before its frame may go.
+// An operation lies in the frame of the coroutine that awaits it, so it has a
+// stable address from its first attempt to its completion. It has no
+// destructor: a suspended operation is always completed before its frame may
+// go.
 
 struct ReadOperation {
   enum Kind : uint8_t { kSome, kExactly, kUntil, kPeek };
   static constexpr Tick kDefaultTimeout = ~Tick{0};
 
   ConnectionCore* core;
-  TaskHandle waiter;   // only while it waits
-  Tick deadline;       // before it waits: the time-out in ticks, kDefaultTimeout, or 0 for never
-  uint32_t limit = 0;  // kExactly, kPeek: how many; kUntil: at most, delimiter included
+  TaskHandle waiter;  // only while it waits
+  Tick deadline;  // before it waits: the time-out in ticks, kDefaultTimeout, or
+                  // 0 for never
+  uint32_t limit =
+      0;  // kExactly, kPeek: how many; kUntil: at most, delimiter included
   Kind kind = kSome;
   bool idle = false;
   bool urgent = false;
@@ -103,30 +113,35 @@ struct WriteOperation {
   enum Kind : uint8_t { kBytes, kOwnedBytes, kParts, kFile, kUrgent };
   static constexpr uint32_t kUnknown = ~uint32_t{0};
 
-  WriteOperation(ConnectionCore* core, Kind kind, uint64_t size) : core(core), kind(kind), size(size) {}
+  WriteOperation(ConnectionCore* core, Kind kind, uint64_t size)
+      : core(core), kind(kind), size(size) {}
 
   ConnectionCore* core;
   Kind kind;
   IoError error = IoError::kOk;
   bool has_deadline = false;
-  Tick deadline;     // the next three only while it waits: when to look whether the peer takes anything
-  uint32_t unsent;   // bytes in the socket's queue then
-  Tick progress;     // when it was last seen to
+  Tick deadline;    // the next three only while it waits: when to look whether
+                    // the peer takes anything
+  uint32_t unsent;  // bytes in the socket's queue then
+  Tick progress;    // when it was last seen to
   TaskHandle waiter;  // only while it waits
   uint64_t size;      // left to write
   union {
-    const char* data;                // kBytes
-    Buffer* buffer;                  // kOwnedBytes: they were borrowed, and are here since the write began to wait
+    const char* data;  // kBytes
+    Buffer* buffer;  // kOwnedBytes: they were borrowed, and are here since the
+                     // write began to wait
     const absl::string_view* parts;  // kParts: the first one that is left
     int64_t offset;                  // kFile
     char urgent_byte;                // kUrgent
   };
 };
-static_assert(sizeof(WriteOperation) == 48, "the largest operation decides the size of a handler's frame");
+static_assert(sizeof(WriteOperation) == 48,
+              "the largest operation decides the size of a handler's frame");
 
 struct WritePartsOperation : WriteOperation {
-  uint32_t count = 0;       // parts left
-  size_t first_offset = 0;  // of the first part that is left: what has been written
+  uint32_t count = 0;  // parts left
+  size_t first_offset =
+      0;  // of the first part that is left: what has been written
 };
 
 struct WriteFileOperation : WriteOperation {
@@ -137,19 +152,22 @@ struct WriteFileOperation : WriteOperation {
 
 namespace baton {
 
-// What a read does that waits as nearly all do: in no strand, with a deadline that is not before the filed one.
+// What a read does that waits as nearly all do: in no strand, with a deadline
+// that is not before the filed one.
 inline bool ConnectionTable::WaitToRead(internal::ReadOperation& op) {
   internal::ConnectionCore& core = *op.core;
   DCHECK(core.reader == nullptr) << "a connection has one reader at a time";
   const Tick timeout = ticks_[core.settings].idle;
-  if (op.waiter.strand() != nullptr || op.deadline != internal::ReadOperation::kDefaultTimeout ||
+  if (op.waiter.strand() != nullptr ||
+      op.deadline != internal::ReadOperation::kDefaultTimeout ||
       core.extra != nullptr || timeout == 0) {
     return WaitToReadInGeneral(op);
   }
   core.reader = &op;
   op.has_deadline = true;
   op.deadline = loop_.now_tick() + 1 + timeout;
-  if (!core.filed() || TickBefore(op.deadline, core.filed_tick())) loop_.FileTimer(&core, op.deadline);
+  if (!core.filed() || TickBefore(op.deadline, core.filed_tick()))
+    loop_.FileTimer(&core, op.deadline);
   return true;
 }
 

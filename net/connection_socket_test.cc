@@ -20,7 +20,8 @@
 namespace baton {
 namespace {
 
-// A connected TCP pair over loopback: the server's side in the table, the client's a blocking descriptor.
+// A connected TCP pair over loopback: the server's side in the table, the
+// client's a blocking descriptor.
 class SocketTest : public ::testing::Test {
  protected:
   SocketTest() {
@@ -29,12 +30,16 @@ class SocketTest : public ::testing::Test {
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof(address);
-    PCHECK(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size) == 0);
+    PCHECK(bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size) ==
+           0);
     PCHECK(listen(listener.get(), 1) == 0);
-    PCHECK(getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
+    PCHECK(getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address),
+                       &size) == 0);
     client_.reset(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    PCHECK(connect(client_.get(), reinterpret_cast<sockaddr*>(&address), size) == 0);
-    server_.reset(accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    PCHECK(connect(client_.get(), reinterpret_cast<sockaddr*>(&address),
+                   size) == 0);
+    server_.reset(accept4(listener.get(), nullptr, nullptr,
+                          SOCK_NONBLOCK | SOCK_CLOEXEC));
     PCHECK(server_.get() >= 0);
   }
 
@@ -44,9 +49,11 @@ class SocketTest : public ::testing::Test {
     RunUntil([&] { return scope_.live() == 0; });
   }
 
-  void Serve(Task<> (*handler)(Connection), const StreamSettings& settings = {}) {
+  void Serve(Task<> (*handler)(Connection),
+             const StreamSettings& settings = {}) {
     int error = 0;
-    internal::ConnectionCore* core = table_.Add(std::move(server_), table_.AddSettings(settings), &error);
+    internal::ConnectionCore* core =
+        table_.Add(std::move(server_), table_.AddSettings(settings), &error);
     ASSERT_NE(core, nullptr);
     scope_.Spawn(handler(Connection(core)));
   }
@@ -56,15 +63,19 @@ class SocketTest : public ::testing::Test {
     while (!done()) loop_->Turn(/*wait=*/false);
   }
   void SendAll(absl::string_view bytes, int flags = 0) {
-    ASSERT_EQ(send(client_.get(), bytes.data(), bytes.size(), flags), static_cast<ssize_t>(bytes.size()));
+    ASSERT_EQ(send(client_.get(), bytes.data(), bytes.size(), flags),
+              static_cast<ssize_t>(bytes.size()));
   }
-  // Reads from the client's side until `size` bytes or the end, running the loop meanwhile.
+  // Reads from the client's side until `size` bytes or the end, running the
+  // loop meanwhile.
   std::string Receive(size_t size) {
     std::string got;
     char buffer[65536];
     while (got.size() < size) {
       loop_->Turn(/*wait=*/false);
-      const ssize_t n = recv(client_.get(), buffer, std::min(sizeof(buffer), size - got.size()), MSG_DONTWAIT);
+      const ssize_t n =
+          recv(client_.get(), buffer,
+               std::min(sizeof(buffer), size - got.size()), MSG_DONTWAIT);
       if (n > 0) got.append(buffer, static_cast<size_t>(n));
       if (n == 0 || (n < 0 && errno != EAGAIN)) break;
     }
@@ -94,16 +105,19 @@ TEST_F(SocketTest, EchoAndEnd) {
   EXPECT_EQ(table_.counters().bytes_out.value(), 5u);
 }
 
-// More than both socket buffers and the shared buffer hold: the write has to wait for the reader.
+// More than both socket buffers and the shared buffer hold: the write has to
+// wait for the reader.
 TEST_F(SocketTest, AMegabyteToAPeerThatReadsLate) {
   Serve(Echo);
   std::string sent(1'000'000, ' ');
-  for (size_t i = 0; i < sent.size(); ++i) sent[i] = static_cast<char>('a' + i % 26);
+  for (size_t i = 0; i < sent.size(); ++i)
+    sent[i] = static_cast<char>('a' + i % 26);
   fcntl(client_.get(), F_SETFL, O_NONBLOCK);
   std::string got;
   char buffer[10'000];
   for (size_t done = 0; got.size() < sent.size();) {
-    const ssize_t out = send(client_.get(), sent.data() + done, sent.size() - done, 0);
+    const ssize_t out =
+        send(client_.get(), sent.data() + done, sent.size() - done, 0);
     if (out > 0) done += static_cast<size_t>(out);
     loop_->Turn(/*wait=*/false);
     if (out > 0 && done < sent.size()) continue;
@@ -121,7 +135,8 @@ Task<> SayWhatIsUrgent(Connection conn) {
   }
 }
 
-// recv(2) stops at the urgent mark although more is behind it: a loop that trusted the short read would lose "cd".
+// recv(2) stops at the urgent mark although more is behind it: a loop that
+// trusted the short read would lose "cd".
 TEST_F(SocketTest, AnUrgentByteInMidStreamLosesNothing) {
   Serve(SayWhatIsUrgent);
   SendAll("ab");
@@ -148,8 +163,10 @@ TEST_F(SocketTest, WriteFile) {
   std::string path = ::testing::TempDir() + "/file_XXXXXX";
   UniqueFd file(mkostemp(path.data(), O_CLOEXEC));
   std::string content(3'000'000, ' ');
-  for (size_t i = 0; i < content.size(); ++i) content[i] = static_cast<char>('a' + i % 25);
-  ASSERT_EQ(write(file.get(), content.data(), content.size()), static_cast<ssize_t>(content.size()));
+  for (size_t i = 0; i < content.size(); ++i)
+    content[i] = static_cast<char>('a' + i % 25);
+  ASSERT_EQ(write(file.get(), content.data(), content.size()),
+            static_cast<ssize_t>(content.size()));
   Serve(SendFileOf3MB);
   SendAll(path + "\n");
   EXPECT_TRUE(Receive(content.size()) == content.substr(1) + content.back());
@@ -162,13 +179,15 @@ TEST_F(SocketTest, APeerThatTakesNothingIsDropped) {
   const std::string chunk(60'000, 'x');
   while (scope_.live() > 0) {
     // Nothing is received here: sooner or later both directions are full.
-    [[maybe_unused]] const ssize_t sent = send(client_.get(), chunk.data(), chunk.size(), MSG_NOSIGNAL);
+    [[maybe_unused]] const ssize_t sent =
+        send(client_.get(), chunk.data(), chunk.size(), MSG_NOSIGNAL);
     loop_->Turn(/*wait=*/false);
   }
   EXPECT_EQ(table_.counters().write_timeouts.value(), 1u);
 }
 
-// The descriptor goes on in another table (here: another connection of the same one), the peer notices nothing.
+// The descriptor goes on in another table (here: another connection of the same
+// one), the peer notices nothing.
 TEST_F(SocketTest, DetachAndImport) {
   Serve(Echo);
   SendAll("one");
@@ -181,7 +200,8 @@ TEST_F(SocketTest, DetachAndImport) {
   UniqueFd fd = table_.Detach(*core);
   RunUntil([&] { return scope_.live() == 0; });
   SendAll("two");
-  absl::StatusOr<internal::ConnectionCore*> next = table_.Import(std::move(fd), table_.AddSettings({}), image);
+  absl::StatusOr<internal::ConnectionCore*> next =
+      table_.Import(std::move(fd), table_.AddSettings({}), image);
   ASSERT_TRUE(next.ok()) << next.status();
   EXPECT_EQ((*next)->bytes_in, 3u);
   Connection resumed(*next);
@@ -203,8 +223,12 @@ TEST_F(SocketTest, AFloodIsServedInTurns) {
   const ssize_t queued = send(client_.get(), much.data(), much.size(), 0);
   ASSERT_GT(queued, 0);
   loop_->Turn(/*wait=*/true);
-  EXPECT_LE(table_.counters().bytes_in.value(), 2u * ConnectionTable::kBudget * ConnectionTable::kSharedBufferBytes);
-  RunUntil([&] { return table_.counters().bytes_in.value() >= static_cast<uint64_t>(queued); });
+  EXPECT_LE(
+      table_.counters().bytes_in.value(),
+      2u * ConnectionTable::kBudget * ConnectionTable::kSharedBufferBytes);
+  RunUntil([&] {
+    return table_.counters().bytes_in.value() >= static_cast<uint64_t>(queued);
+  });
   client_.reset();
   RunUntil([&] { return scope_.live() == 0; });
 }

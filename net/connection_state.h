@@ -12,15 +12,17 @@
 
 namespace baton {
 
-// What a service remembers of a connection from one message to the next (a login, a cursor) and that must go along
-// when the connection is passed to another worker. T is default-constructible and has
+// What a service remembers of a connection from one message to the next (a
+// login, a cursor) and that must go along when the connection is passed to
+// another worker. T is default-constructible and has
 //
-//   static constexpr uint32_t kVersion;                                  // of the encoding; grows when it changes
-//   std::string Encode() const;
-//   static absl::StatusOr<T> Decode(uint32_t version, absl::string_view bytes);
+//   static constexpr uint32_t kVersion;                                  // of
+//   the encoding; grows when it changes std::string Encode() const; static
+//   absl::StatusOr<T> Decode(uint32_t version, absl::string_view bytes);
 //
-// Decode may meet any version, older or newer (a roll-back goes back), and refuses one it can't read: the connection
-// then stays where it is. A worker decodes before it accepts a connection from another.
+// Decode may meet any version, older or newer (a roll-back goes back), and
+// refuses one it can't read: the connection then stays where it is. A worker
+// decodes before it accepts a connection from another.
 
 // A T whose type the connection does not know.
 class ConnectionState {
@@ -35,7 +37,8 @@ class StateCodec {
   virtual ~StateCodec() = default;
   virtual uint32_t version() const = 0;
   virtual std::unique_ptr<ConnectionState> Create() const = 0;
-  virtual absl::StatusOr<std::unique_ptr<ConnectionState>> Decode(uint32_t version, absl::string_view bytes) const = 0;
+  virtual absl::StatusOr<std::unique_ptr<ConnectionState>> Decode(
+      uint32_t version, absl::string_view bytes) const = 0;
 };
 
 template <typename T>
@@ -56,8 +59,11 @@ class TypedStateCodec final : public StateCodec {
     return &codec;
   }
   uint32_t version() const override { return T::kVersion; }
-  std::unique_ptr<ConnectionState> Create() const override { return std::make_unique<TypedState<T>>(T()); }
-  absl::StatusOr<std::unique_ptr<ConnectionState>> Decode(uint32_t version, absl::string_view bytes) const override {
+  std::unique_ptr<ConnectionState> Create() const override {
+    return std::make_unique<TypedState<T>>(T());
+  }
+  absl::StatusOr<std::unique_ptr<ConnectionState>> Decode(
+      uint32_t version, absl::string_view bytes) const override {
     absl::StatusOr<T> value = T::Decode(version, bytes);
     if (!value.ok()) return value.status();
     return std::make_unique<TypedState<T>>(*std::move(value));

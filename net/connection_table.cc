@@ -23,7 +23,8 @@ constinit thread_local ConnectionTable* ConnectionTable::current_ = nullptr;
 
 ConnectionTable::ConnectionTable(EventLoop& loop, const Options& options)
     : loop_(loop),
-      counters_(options.counters != nullptr ? options.counters : &own_counters_),
+      counters_(options.counters != nullptr ? options.counters
+                                            : &own_counters_),
       client_(loop.AddClient(this)),
       shared_(std::make_unique_for_overwrite<char[]>(kSharedBufferBytes)),
       buffers_(options.max_buffer_bytes) {
@@ -39,16 +40,23 @@ ConnectionTable::~ConnectionTable() {
 uint16_t ConnectionTable::AddSettings(const StreamSettings& settings) {
   CHECK_LT(settings_.size(), size_t{1} << ConnectionCore::kSettingsBits);
   settings_.push_back(settings);
-  ticks_.push_back({.idle = TicksFor(settings.idle_timeout), .write = TicksFor(settings.write_timeout)});
+  ticks_.push_back({.idle = TicksFor(settings.idle_timeout),
+                    .write = TicksFor(settings.write_timeout)});
   return static_cast<uint16_t>(settings_.size() - 1);
 }
 
-const StreamSettings& ConnectionTable::SettingsOf(const ConnectionCore& core) const { return settings_[core.settings]; }
+const StreamSettings& ConnectionTable::SettingsOf(
+    const ConnectionCore& core) const {
+  return settings_[core.settings];
+}
 
 Tick ConnectionTable::TicksFor(absl::Duration duration) {
-  if (duration <= absl::ZeroDuration() || duration == absl::InfiniteDuration()) return 0;
+  if (duration <= absl::ZeroDuration() || duration == absl::InfiniteDuration())
+    return 0;
   constexpr int64_t kMax = int64_t{1} << 30;
-  return static_cast<Tick>(std::min((absl::ToInt64Nanoseconds(duration) + kTickNanos - 1) / kTickNanos, kMax));
+  return static_cast<Tick>(std::min(
+      (absl::ToInt64Nanoseconds(duration) + kTickNanos - 1) / kTickNanos,
+      kMax));
 }
 
 ConnectionCore* ConnectionTable::NewCore(uint16_t settings) {
@@ -65,9 +73,11 @@ ConnectionCore* ConnectionTable::NewCore(uint16_t settings) {
   return &core;
 }
 
-ConnectionCore* ConnectionTable::Add(UniqueFd fd, uint16_t settings, int* error) {
+ConnectionCore* ConnectionTable::Add(UniqueFd fd, uint16_t settings,
+                                     int* error) {
   ConnectionCore* core = NewCore(settings);
-  *error = loop_.AddFd(fd.get(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI, client_, core->index, core->generation);
+  *error = loop_.AddFd(fd.get(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI,
+                       client_, core->index, core->generation);
   if (*error != 0) {
     cores_.Free(core->index);
     return nullptr;
@@ -77,7 +87,8 @@ ConnectionCore* ConnectionTable::Add(UniqueFd fd, uint16_t settings, int* error)
   return core;
 }
 
-ConnectionCore* ConnectionTable::Add(std::unique_ptr<Transport> transport, uint16_t settings) {
+ConnectionCore* ConnectionTable::Add(std::unique_ptr<Transport> transport,
+                                     uint16_t settings) {
   ConnectionCore* core = NewCore(settings);
   core->Set(ConnectionCore::kTransport);
   core->extra = std::make_unique<ConnectionExtra>();
@@ -92,11 +103,13 @@ void ConnectionTable::SetTag(ConnectionCore& core, uint64_t tag) {
 }
 
 void ConnectionTable::Release(ConnectionCore& core) {
-  CHECK(core.reader == nullptr && core.writer == nullptr) << "a connection is closed under an operation";
+  CHECK(core.reader == nullptr && core.writer == nullptr)
+      << "a connection is closed under an operation";
   loop_.wheel().Remove(&core);
   if (borrower_ == &core) borrower_ = nullptr;
   core.buffer.reset();
-  // Closing also takes it out of epoll, as long as there is no other copy; if there is, its events are stale.
+  // Closing also takes it out of epoll, as long as there is no other copy; if
+  // there is, its events are stale.
   UniqueFd(std::exchange(core.fd, -1)).reset();
   core.flags = 0;
   ++core.generation;
@@ -105,21 +118,26 @@ void ConnectionTable::Release(ConnectionCore& core) {
   cores_.Free(core.index);
   counters_->open.Add(-1);
   counters_->closed.Add(1);
-  if (observer_ != nullptr) observer_->OnClosed(settings, extra != nullptr ? extra->tag : 0);
+  if (observer_ != nullptr)
+    observer_->OnClosed(settings, extra != nullptr ? extra->tag : 0);
 }
 
-void ConnectionTable::MakeReady(const ConnectionCore& core) { loop_.MakeReady(client_, core.index, core.generation); }
+void ConnectionTable::MakeReady(const ConnectionCore& core) {
+  loop_.MakeReady(client_, core.index, core.generation);
+}
 
 bool ConnectionTable::WaitToReadInGeneral(ReadOperation& op) {
   ConnectionCore& core = *op.core;
   if (!op.waiter.Enter(&op, [](void* op) {
-        Current().CancelRead(*static_cast<ReadOperation*>(op), IoError::kCancelled);
+        Current().CancelRead(*static_cast<ReadOperation*>(op),
+                             IoError::kCancelled);
       })) {
     op.error = IoError::kCancelled;
     return false;
   }
   core.reader = &op;
-  if (op.deadline == ReadOperation::kDefaultTimeout) op.deadline = ticks_[core.settings].idle;
+  if (op.deadline == ReadOperation::kDefaultTimeout)
+    op.deadline = ticks_[core.settings].idle;
   if (op.deadline == 0) return true;
   op.has_deadline = true;
   op.deadline += loop_.now_tick() + 1;
@@ -138,7 +156,8 @@ bool ConnectionTable::WaitToWrite(WriteOperation& op) {
     return false;
   }
   if (!op.waiter.Enter(&op, [](void* op) {
-        Current().CancelWrite(*static_cast<WriteOperation*>(op), IoError::kCancelled);
+        Current().CancelWrite(*static_cast<WriteOperation*>(op),
+                              IoError::kCancelled);
       })) {
     op.error = IoError::kCancelled;
     return false;
@@ -155,10 +174,12 @@ bool ConnectionTable::WaitToWrite(WriteOperation& op) {
 }
 
 void ConnectionTable::FileDeadline(ConnectionCore& core, Tick deadline) {
-  if (!core.filed() || TickBefore(deadline, core.filed_tick())) loop_.FileTimer(&core, deadline);
+  if (!core.filed() || TickBefore(deadline, core.filed_tick()))
+    loop_.FileTimer(&core, deadline);
 }
 
-// Completes from inside another coroutine: marks now, resumes in the next round.
+// Completes from inside another coroutine: marks now, resumes in the next
+// round.
 void ConnectionTable::CancelRead(ReadOperation& op, IoError error) {
   op.error = error;
   op.core->reader = nullptr;
@@ -187,16 +208,20 @@ void ConnectionTable::OnTimer(TimerNode* node) {
       if (core.generation != generation) return;
     }
   }
-  if (ReadOperation* op = core.reader; op != nullptr && op->has_deadline && !TickBefore(now, op->deadline)) {
+  if (ReadOperation* op = core.reader;
+      op != nullptr && op->has_deadline && !TickBefore(now, op->deadline)) {
     if (op->idle) counters_->reaped_idle.Add(1);
     op->error = IoError::kTimeout;
     core.reader = nullptr;
     op->waiter.Resume();
     if (core.generation != generation) return;
   }
-  // File again for what is still waiting; an operation that began meanwhile has filed by itself.
-  if (core.writer != nullptr && core.writer->has_deadline) FileDeadline(core, core.writer->deadline);
-  if (core.reader != nullptr && core.reader->has_deadline) FileDeadline(core, core.reader->deadline);
+  // File again for what is still waiting; an operation that began meanwhile has
+  // filed by itself.
+  if (core.writer != nullptr && core.writer->has_deadline)
+    FileDeadline(core, core.writer->deadline);
+  if (core.reader != nullptr && core.reader->has_deadline)
+    FileDeadline(core, core.reader->deadline);
 }
 
 ConnectionCore* ConnectionTable::Find(uint32_t index, uint32_t generation) {

@@ -26,17 +26,21 @@
 
 namespace baton {
 
-// The connections of one event loop: their state, their readiness and their operations in flight. Connection
-// (connection.h) is the handle that handlers see; this is what stands behind it, for the worker.
+// The connections of one event loop: their state, their readiness and their
+// operations in flight. Connection (connection.h) is the handle that handlers
+// see; this is what stands behind it, for the worker.
 //
-// Life of a connection: Add puts a socket into epoll, once, for reading, writing and urgent data, edge-triggered.
-// Events only set flags; an operation that finds its flag clear suspends and is tried again when the event comes. A
-// read that came back short has drained the socket and saves the recv that would say EAGAIN, unless something was
-// seen (RDHUP, HUP, ERR, PRI) that a short read can hide: the end of the stream, or data behind an urgent mark.
+// Life of a connection: Add puts a socket into epoll, once, for reading,
+// writing and urgent data, edge-triggered. Events only set flags; an operation
+// that finds its flag clear suspends and is tried again when the event comes. A
+// read that came back short has drained the socket and saves the recv that
+// would say EAGAIN, unless something was seen (RDHUP, HUP, ERR, PRI) that a
+// short read can hide: the end of the stream, or data behind an urgent mark.
 // Release closes the descriptor, which also takes it out of epoll.
 //
-// Every read goes to one buffer of the table (the *shared buffer*). Bytes that the handler has not consumed when
-// another connection reads are moved to a buffer of the connection's own, so an idle connection holds none.
+// Every read goes to one buffer of the table (the *shared buffer*). Bytes that
+// the handler has not consumed when another connection reads are moved to a
+// buffer of the connection's own, so an idle connection holds none.
 //
 // Belongs to the loop's thread; one table a loop.
 
@@ -51,18 +55,21 @@ struct ListenUrl;
 // What all connections of one listener, or of one outbound use, have in common.
 struct StreamSettings {
   const ListenUrl* url = nullptr;  // may be null; outlives the table
-  absl::Duration idle_timeout = absl::Seconds(60);  // of a read; zero or infinite: never
+  absl::Duration idle_timeout =
+      absl::Seconds(60);  // of a read; zero or infinite: never
   absl::Duration write_timeout = absl::Seconds(20);
   const StateCodec* state_codec = nullptr;
 };
 
-// A connection at a safe point, without its descriptor: what a successor needs to go on with it.
+// A connection at a safe point, without its descriptor: what a successor needs
+// to go on with it.
 struct ConnectionImage {
   std::string unread;  // received, not consumed
   uint64_t bytes_in = 0;
   uint64_t bytes_out = 0;
   absl::Duration age;
-  absl::Duration idle_left = absl::InfiniteDuration();  // until the idle deadline
+  absl::Duration idle_left =
+      absl::InfiniteDuration();  // until the idle deadline
   uint32_t state_version = 0;
   std::string state;  // empty: none
 };
@@ -78,7 +85,8 @@ class ConnectionObserver {
 class ConnectionTable final : public LoopClient {
  public:
   static constexpr uint32_t kSharedBufferBytes = 64 * 1024;
-  // System calls that one connection may make in a row before others get their turn.
+  // System calls that one connection may make in a row before others get their
+  // turn.
   static constexpr int kBudget = 16;
 
   struct Options {
@@ -98,15 +106,18 @@ class ConnectionTable final : public LoopClient {
   // Returns a number for Add. Settings stay for the table's life.
   uint16_t AddSettings(const StreamSettings& settings);
 
-  // Takes a connected non-blocking socket. Null, with errno in `*error`, if epoll refuses it (ENOSPC, ENOMEM).
+  // Takes a connected non-blocking socket. Null, with errno in `*error`, if
+  // epoll refuses it (ENOSPC, ENOMEM).
   internal::ConnectionCore* Add(UniqueFd fd, uint16_t settings, int* error);
-  internal::ConnectionCore* Add(std::unique_ptr<Transport> transport, uint16_t settings);
+  internal::ConnectionCore* Add(std::unique_ptr<Transport> transport,
+                                uint16_t settings);
   // `observer` outlives the table.
   void SetObserver(ConnectionObserver* observer) { observer_ = observer; }
   // A number for the observer.
   void SetTag(internal::ConnectionCore& core, uint64_t tag);
 
-  // From now on an idle read that finds nothing more to read returns kDraining, those that wait at once.
+  // From now on an idle read that finds nothing more to read returns kDraining,
+  // those that wait at once.
   void BeginDrain();
   bool draining() const { return draining_; }
   // Every operation in flight, and every one to come, ends with kCancelled.
@@ -117,15 +128,18 @@ class ConnectionTable final : public LoopClient {
   internal::ConnectionCore* Find(uint32_t index, uint32_t generation);
   void ForEach(absl::FunctionRef<void(internal::ConnectionCore&)> visit);
 
-  // Handover. A connection is at a safe point while an idle read waits; then Export copies what a successor needs.
-  // Detach ends it here without closing it for the peer: the idle read returns kDraining, and the descriptor, out of
-  // epoll, is returned. Import goes on with one; the handler sees resumed().
+  // Handover. A connection is at a safe point while an idle read waits; then
+  // Export copies what a successor needs. Detach ends it here without closing
+  // it for the peer: the idle read returns kDraining, and the descriptor, out
+  // of epoll, is returned. Import goes on with one; the handler sees resumed().
   bool AtSafePoint(const internal::ConnectionCore& core) const;
   ConnectionImage Export(internal::ConnectionCore& core);
   UniqueFd Detach(internal::ConnectionCore& core);
-  absl::StatusOr<internal::ConnectionCore*> Import(UniqueFd fd, uint16_t settings, const ConnectionImage& image);
+  absl::StatusOr<internal::ConnectionCore*> Import(
+      UniqueFd fd, uint16_t settings, const ConnectionImage& image);
   // The part of Import that is not the descriptor's.
-  absl::Status Resume(internal::ConnectionCore& core, const ConnectionImage& image);
+  absl::Status Resume(internal::ConnectionCore& core,
+                      const ConnectionImage& image);
 
   EventLoop& loop() { return loop_; }
   // 0: never.
@@ -140,12 +154,15 @@ class ConnectionTable final : public LoopClient {
   // For Connection and its operations only.
   void Release(internal::ConnectionCore& core);
   const StreamSettings& SettingsOf(const internal::ConnectionCore& core) const;
-  // One attempt. True: completed; a read's bytes are in last_read(), its error in the operation.
+  // One attempt. True: completed; a read's bytes are in last_read(), its error
+  // in the operation.
   bool TryRead(internal::ReadOperation& op);
   bool TryWrite(internal::WriteOperation& op);
-  // The short way for plain bytes: true if one send took them all, or failed. False: go on with TryWrite.
+  // The short way for plain bytes: true if one send took them all, or failed.
+  // False: go on with TryWrite.
   bool WriteAtOnce(internal::WriteOperation& op);
-  // Registers the operation until it completes. False: it must not wait and has completed with an error.
+  // Registers the operation until it completes. False: it must not wait and has
+  // completed with an error.
   bool WaitToRead(internal::ReadOperation& op);
   bool WaitToWrite(internal::WriteOperation& op);
   void CancelRead(internal::ReadOperation& op, IoError error);
@@ -159,7 +176,14 @@ class ConnectionTable final : public LoopClient {
     Tick idle;  // 0 = never
     Tick write;
   };
-  enum class Fill : uint8_t { kMore, kWouldBlock, kYield, kEof, kReset, kOverload };
+  enum class Fill : uint8_t {
+    kMore,
+    kWouldBlock,
+    kYield,
+    kEof,
+    kReset,
+    kOverload
+  };
 
   internal::ConnectionCore* NewCore(uint16_t settings);
   static constinit thread_local ConnectionTable* current_;
@@ -183,19 +207,24 @@ class ConnectionTable final : public LoopClient {
   bool IsBorrowed(const char* data) const {
     return data >= shared_.get() && data < shared_.get() + kSharedBufferBytes;
   }
-  bool OwnBytes(internal::WriteOperation& op, absl::Span<const absl::string_view> parts, size_t offset);
-  static ssize_t SendToSocket(internal::ConnectionCore& core, internal::WriteOperation& op);
-  static ssize_t SendToTransport(internal::ConnectionCore& core, internal::WriteOperation& op);
+  bool OwnBytes(internal::WriteOperation& op,
+                absl::Span<const absl::string_view> parts, size_t offset);
+  static ssize_t SendToSocket(internal::ConnectionCore& core,
+                              internal::WriteOperation& op);
+  static ssize_t SendToTransport(internal::ConnectionCore& core,
+                                 internal::WriteOperation& op);
   void CountSent(internal::ConnectionCore& core, ssize_t sent);
-  bool NoteSendError(internal::ConnectionCore& core, internal::WriteOperation& op, int error);
+  bool NoteSendError(internal::ConnectionCore& core,
+                     internal::WriteOperation& op, int error);
   static void Advance(internal::WriteOperation& op, size_t sent);
   ssize_t Receive(internal::ConnectionCore& core, char* data, size_t size);
   static uint32_t Unsent(internal::ConnectionCore& core);
-  void StartWriteWatch(internal::ConnectionCore& core, internal::WriteOperation& op);
-  bool WriteTimedOut(internal::ConnectionCore& core, internal::WriteOperation& op);
+  void StartWriteWatch(internal::ConnectionCore& core,
+                       internal::WriteOperation& op);
+  bool WriteTimedOut(internal::ConnectionCore& core,
+                     internal::WriteOperation& op);
   void FileDeadline(internal::ConnectionCore& core, Tick deadline);
   void MakeReady(const internal::ConnectionCore& core);
-
 
   EventLoop& loop_;
   TrafficCounters own_counters_;
@@ -208,7 +237,8 @@ class ConnectionTable final : public LoopClient {
   ReadResult last_read_{IoError::kEof};
   char urgent_byte_ = 0;
   std::unique_ptr<char[]> shared_;
-  internal::ConnectionCore* borrower_ = nullptr;  // whose unread bytes stand in [begin, end) of the shared buffer
+  internal::ConnectionCore* borrower_ =
+      nullptr;  // whose unread bytes stand in [begin, end) of the shared buffer
   uint32_t shared_begin_ = 0;
   uint32_t shared_end_ = 0;
   BufferPool buffers_;

@@ -80,13 +80,16 @@ TEST(Connection, ReadUntilAtEverySplit) {
   const std::string input = "one\r\n\r\n0123456789abcd\r\nx\r\n";
   for (size_t split = 0; split <= input.size(); ++split) {
     Log log;
-    Pair pair([&](Connection conn) { return Lines(std::move(conn), &log); }, &clock);
+    Pair pair([&](Connection conn) { return Lines(std::move(conn), &log); },
+              &clock);
     pair.Send(input.substr(0, split));
     pair.Send(input.substr(split));
-    EXPECT_EQ(log, (Log{"one\r\n", "\r\n", "0123456789abcd\r\n", "x\r\n"})) << split;
+    EXPECT_EQ(log, (Log{"one\r\n", "\r\n", "0123456789abcd\r\n", "x\r\n"}))
+        << split;
   }
   Log log;
-  Pair pair([&](Connection conn) { return Lines(std::move(conn), &log); }, &clock);
+  Pair pair([&](Connection conn) { return Lines(std::move(conn), &log); },
+            &clock);
   pair.SendSplit(input);
   EXPECT_EQ(log, (Log{"one\r\n", "\r\n", "0123456789abcd\r\n", "x\r\n"}));
 }
@@ -95,7 +98,8 @@ TEST(Connection, ReadUntilRefusesWhatIsTooLong) {
   SimulatedClock clock;
   for (bool split : {false, true}) {
     Log log;
-    Pair pair([&](Connection conn) { return Lines(std::move(conn), &log); }, &clock);
+    Pair pair([&](Connection conn) { return Lines(std::move(conn), &log); },
+              &clock);
     const std::string line = "0123456789abcde\r\n";  // 17 with its end
     split ? pair.SendSplit(line) : pair.Send(line);
     EXPECT_EQ(log, (Log{"<too long>"}));
@@ -124,7 +128,8 @@ TEST(Connection, ReadExactlyAtEverySplit) {
   const std::string input = "05hello10abcdefghij01x";
   for (size_t split = 0; split <= input.size(); ++split) {
     Log log;
-    Pair pair([&](Connection conn) { return Messages(std::move(conn), &log); }, &clock);
+    Pair pair([&](Connection conn) { return Messages(std::move(conn), &log); },
+              &clock);
     pair.Send(input.substr(0, split));
     pair.Send(input.substr(split));
     pair.CloseWrite();
@@ -132,12 +137,15 @@ TEST(Connection, ReadExactlyAtEverySplit) {
   }
 }
 
-// What is left over stands in the shared buffer until another connection reads, then in a buffer of its own.
+// What is left over stands in the shared buffer until another connection reads,
+// then in a buffer of its own.
 TEST(Connection, LeftOverBytesSurviveTheReadsOfOthers) {
   SimulatedClock clock;
   Log log_a, log_b;
-  Pair a([&](Connection conn) { return Messages(std::move(conn), &log_a); }, &clock);
-  Pair b([&](Connection conn) { return Messages(std::move(conn), &log_b); }, &clock);
+  Pair a([&](Connection conn) { return Messages(std::move(conn), &log_a); },
+         &clock);
+  Pair b([&](Connection conn) { return Messages(std::move(conn), &log_b); },
+         &clock);
   a.Send("05hel");
   b.Send("04wo");
   a.Send("lo02x");
@@ -145,7 +153,8 @@ TEST(Connection, LeftOverBytesSurviveTheReadsOfOthers) {
   a.Send("y");
   EXPECT_EQ(log_a, (Log{"hello", "xy"}));
   EXPECT_EQ(log_b, (Log{"word"}));
-  EXPECT_EQ(a.table().buffers().bytes_in_use(), 0u) << "an idle connection holds no buffer";
+  EXPECT_EQ(a.table().buffers().bytes_in_use(), 0u)
+      << "an idle connection holds no buffer";
 }
 
 TEST(Connection, AMessageLargerThanTheSharedBuffer) {
@@ -161,8 +170,10 @@ TEST(Connection, AMessageLargerThanTheSharedBuffer) {
       },
       &clock);
   std::string sent(kSize, ' ');
-  for (size_t i = 0; i < sent.size(); ++i) sent[i] = static_cast<char>('a' + i % 23);
-  for (size_t i = 0; i < sent.size(); i += 7777) pair.Send(absl::string_view(sent).substr(i, 7777));
+  for (size_t i = 0; i < sent.size(); ++i)
+    sent[i] = static_cast<char>('a' + i % 23);
+  for (size_t i = 0; i < sent.size(); i += 7777)
+    pair.Send(absl::string_view(sent).substr(i, 7777));
   EXPECT_TRUE(got == sent);
 }
 
@@ -216,9 +227,11 @@ TEST(Connection, AReadHasATimeoutOfItsOwn) {
   Pair pair(
       [&](Connection conn) {
         return [](Connection conn, Log* log) -> Task<> {
-          const ReadResult first = co_await conn.ReadExactly(3, {.timeout = absl::Seconds(1)});
+          const ReadResult first =
+              co_await conn.ReadExactly(3, {.timeout = absl::Seconds(1)});
           log->push_back(Describe(first));
-          const ReadResult second = co_await conn.ReadExactly(3, {.timeout = absl::InfiniteDuration()});
+          const ReadResult second = co_await conn.ReadExactly(
+              3, {.timeout = absl::InfiniteDuration()});
           log->push_back(Describe(second));
         }(std::move(conn), &log);
       },
@@ -296,14 +309,18 @@ TEST(Connection, WritePartsInPieces) {
   Pair pair(
       [](Connection conn) -> Task<> {
         std::vector<std::string> strings;
-        for (int i = 0; i < 200; ++i) strings.push_back(std::string(static_cast<size_t>(i % 5), static_cast<char>('a' + i % 26)));
+        for (int i = 0; i < 200; ++i)
+          strings.push_back(std::string(static_cast<size_t>(i % 5),
+                                        static_cast<char>('a' + i % 26)));
         std::vector<absl::string_view> parts(strings.begin(), strings.end());
         const IoError error = co_await conn.WriteParts(parts);
         EXPECT_EQ(error, IoError::kOk);
       },
       &clock);
   std::string expected;
-  for (int i = 0; i < 200; ++i) expected.append(static_cast<size_t>(i % 5), static_cast<char>('a' + i % 26));
+  for (int i = 0; i < 200; ++i)
+    expected.append(static_cast<size_t>(i % 5),
+                    static_cast<char>('a' + i % 26));
   EXPECT_EQ(pair.Received(), expected);
 
   Pair slow(
@@ -331,7 +348,8 @@ TEST(Connection, UrgentBytesComeOutOfBandOrNotAtAll) {
   auto reader = [&](bool urgent) {
     return [&log, urgent](Connection conn) {
       return [](Connection conn, Log* log, bool urgent) -> Task<> {
-        while (auto chunk = co_await conn.ReadSome({.urgent = urgent})) log->push_back(Describe(chunk));
+        while (auto chunk = co_await conn.ReadSome({.urgent = urgent}))
+          log->push_back(Describe(chunk));
       }(std::move(conn), &log, urgent);
     };
   };
@@ -366,9 +384,12 @@ TEST(Connection, WriteUrgent) {
 TEST(Connection, DrainEndsIdleReadsOnly) {
   SimulatedClock clock;
   Log log;
-  Pair idle([&](Connection conn) { return Messages(std::move(conn), &log); }, &clock);
+  Pair idle([&](Connection conn) { return Messages(std::move(conn), &log); },
+            &clock);
   Log busy_log;
-  Pair busy([&](Connection conn) { return Messages(std::move(conn), &busy_log); }, &clock);
+  Pair busy(
+      [&](Connection conn) { return Messages(std::move(conn), &busy_log); },
+      &clock);
   busy.Send("05he");
   idle.Drain();
   EXPECT_EQ(log, (Log{"<draining>"}));
@@ -381,7 +402,8 @@ TEST(Connection, DrainEndsIdleReadsOnly) {
 TEST(Connection, CancelWakesAReadAndAWrite) {
   SimulatedClock clock;
   Log log;
-  Pair reader([&](Connection conn) { return Messages(std::move(conn), &log); }, &clock);
+  Pair reader([&](Connection conn) { return Messages(std::move(conn), &log); },
+              &clock);
   reader.Cancel();
   EXPECT_EQ(log, (Log{"<cancelled>"}));
   Pair writer(Echo, &clock);
@@ -398,7 +420,8 @@ TEST(Connection, ADeadlineOverSeveralReads) {
   Pair pair(
       [&](Connection conn) {
         return [](Connection conn, Log* log) -> Task<> {
-          const bool in_time = co_await WithDeadline(absl::Seconds(5), Messages(std::move(conn), log));
+          const bool in_time = co_await WithDeadline(
+              absl::Seconds(5), Messages(std::move(conn), log));
           log->push_back(in_time ? "in time" : "late");
         }(std::move(conn), &log);
       },
@@ -439,15 +462,19 @@ TEST(Connection, OneReaderAndOneWriterTask) {
 struct Login {
   static constexpr uint32_t kVersion = 2;
   std::string Encode() const { return user; }
-  static absl::StatusOr<Login> Decode(uint32_t version, absl::string_view bytes) {
-    if (version != kVersion) return absl::InvalidArgumentError(absl::StrCat("login state of version ", version));
+  static absl::StatusOr<Login> Decode(uint32_t version,
+                                      absl::string_view bytes) {
+    if (version != kVersion)
+      return absl::InvalidArgumentError(
+          absl::StrCat("login state of version ", version));
     return Login{std::string(bytes)};
   }
   std::string user;
 };
 
 Task<> LoginService(Connection conn) {
-  if (!conn.resumed() && co_await conn.Write("login: ") != IoError::kOk) co_return;
+  if (!conn.resumed() && co_await conn.Write("login: ") != IoError::kOk)
+    co_return;
   while (true) {
     const ReadResult line = co_await conn.ReadUntil("\n", 100, {.idle = true});
     if (!line) co_return;
@@ -506,7 +533,8 @@ TEST(Connection, AnUnreadableStateIsRefused) {
   image.state = "ada";
   image.state_version = 3;
   const uint16_t stateless = table.AddSettings({});
-  const uint16_t login = table.AddSettings({.state_codec = TypedStateCodec<Login>::Get()});
+  const uint16_t login =
+      table.AddSettings({.state_codec = TypedStateCodec<Login>::Get()});
   for (uint16_t settings : {stateless, login}) {
     int fds[2];
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
@@ -522,10 +550,13 @@ TEST(Connection, NoBufferMemoryIsAnAnswerNotACrash) {
   ConnectionTable table(*loop, {.counters = nullptr, .max_buffer_bytes = 100});
   Scope scope;
   int fds[2];
-  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+  ASSERT_EQ(
+      socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
+      0);
   UniqueFd peer(fds[1]);
   int error = 0;
-  internal::ConnectionCore* core = table.Add(UniqueFd(fds[0]), table.AddSettings({}), &error);
+  internal::ConnectionCore* core =
+      table.Add(UniqueFd(fds[0]), table.AddSettings({}), &error);
   ASSERT_NE(core, nullptr);
   IoError end = IoError::kOk;
   scope.Spawn([](Connection conn, IoError* end) -> Task<> {
@@ -534,7 +565,8 @@ TEST(Connection, NoBufferMemoryIsAnAnswerNotACrash) {
   }(Connection(core), &end));
   const std::string much(100'000, 'x');
   for (size_t sent = 0; sent < much.size() && scope.live() > 0;) {
-    const ssize_t n = send(peer.get(), much.data() + sent, much.size() - sent, MSG_NOSIGNAL);
+    const ssize_t n =
+        send(peer.get(), much.data() + sent, much.size() - sent, MSG_NOSIGNAL);
     if (n > 0) sent += static_cast<size_t>(n);
     loop->Turn(/*wait=*/false);
   }

@@ -16,7 +16,8 @@ namespace {
 
 thread_local EventLoop* current_loop = nullptr;
 
-// Deadlines are compared modulo 2^32 ticks: a longer wait is cut to half of that.
+// Deadlines are compared modulo 2^32 ticks: a longer wait is cut to half of
+// that.
 constexpr int64_t kMaxTimerNanos = (int64_t{1} << 30) * kTickNanos;
 
 }  // namespace
@@ -28,14 +29,17 @@ absl::StatusOr<std::unique_ptr<EventLoop>> EventLoop::Create(Clock* clock) {
   if (clock == MonotonicClock::Get()) {
     timer.reset(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
     if (!timer) return ErrnoStatus("timerfd_create", "", errno);
-    // Edge-triggered and never read: an expiration is an edge whether or not earlier ones were read (epoll(7)), and
-    // whether a timer is due is decided by the clock alone.
-    epoll_event event{.events = EPOLLIN | EPOLLET, .data = {.u64 = std::numeric_limits<uint64_t>::max()}};
+    // Edge-triggered and never read: an expiration is an edge whether or not
+    // earlier ones were read (epoll(7)), and whether a timer is due is decided
+    // by the clock alone.
+    epoll_event event{.events = EPOLLIN | EPOLLET,
+                      .data = {.u64 = std::numeric_limits<uint64_t>::max()}};
     if (epoll_ctl(epoll.get(), EPOLL_CTL_ADD, timer.get(), &event) != 0) {
       return ErrnoStatus("epoll_ctl", "timerfd", errno);
     }
   }
-  return absl::WrapUnique(new EventLoop(clock, std::move(epoll), std::move(timer)));
+  return absl::WrapUnique(
+      new EventLoop(clock, std::move(epoll), std::move(timer)));
 }
 
 EventLoop::EventLoop(Clock* clock, UniqueFd epoll, UniqueFd timer)
@@ -62,17 +66,20 @@ void EventLoop::Run() {
 
 void EventLoop::Turn(bool wait) {
   epoll_event events[kEventsPerTurn];
-  if (turn_end_) turn_end_();
   if (timer_) ArmTimerFd();
   wait = wait && !HasReady() && !stopped_;
   if (wait) heartbeat_->waiting.store(1, std::memory_order_relaxed);
-  // EINTR comes from SIGSTOP and SIGCONT even when no handler runs (signal(7)): a turn without events.
-  const int count = epoll_wait(epoll_.get(), events, kEventsPerTurn, wait ? -1 : 0);
+  // EINTR comes from SIGSTOP and SIGCONT even when no handler runs (signal(7)):
+  // a turn without events.
+  const int count =
+      epoll_wait(epoll_.get(), events, kEventsPerTurn, wait ? -1 : 0);
   PCHECK(count >= 0 || errno == EINTR) << "epoll_wait";
-  heartbeat_->turns.store(heartbeat_->turns.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  heartbeat_->turns.store(heartbeat_->turns.load(std::memory_order_relaxed) + 1,
+                          std::memory_order_relaxed);
   if (wait) heartbeat_->waiting.store(0, std::memory_order_relaxed);
   UpdateTime();
-  for (int i = 0; i < count; ++i) Dispatch(events[i].data.u64, events[i].events);
+  for (int i = 0; i < count; ++i)
+    Dispatch(events[i].data.u64, events[i].events);
   RunTimers();
   RunReady();
 }
@@ -86,20 +93,26 @@ void EventLoop::Dispatch(uint64_t token, uint32_t events) {
   const auto client = static_cast<uint8_t>(token >> 60);
   const auto generation = static_cast<uint32_t>(token >> 32) & kGenerationMask;
   const auto index = static_cast<uint32_t>(token);
-  if (client == kLoopItself) return DispatchToHandler(index, generation, events);
-  if (client < client_count_) clients_[client]->OnEvents(index, generation, events);  // else the timerfd
+  if (client == kLoopItself)
+    return DispatchToHandler(index, generation, events);
+  if (client < client_count_)
+    clients_[client]->OnEvents(index, generation, events);  // else the timerfd
 }
 
-void EventLoop::DispatchToHandler(uint32_t index, uint32_t generation, uint32_t events) {
+void EventLoop::DispatchToHandler(uint32_t index, uint32_t generation,
+                                  uint32_t events) {
   Watched& watched = watched_[index];
-  if (watched.handler == nullptr || (watched.generation & kGenerationMask) != generation) return CountStaleEvent();
+  if (watched.handler == nullptr ||
+      (watched.generation & kGenerationMask) != generation)
+    return CountStaleEvent();
   watched.handler->OnEvents(events);
 }
 
 void EventLoop::RunTimers() {
   if (wheel_.now() == now_tick_) return;
   wheel_.Advance(now_tick_, [this](TimerNode* node) {
-    if (node->client_ != kLoopItself) return clients_[node->client_]->OnTimer(node);
+    if (node->client_ != kLoopItself)
+      return clients_[node->client_]->OnTimer(node);
     auto* timer = static_cast<TimerBase*>(node);
     if (timer->due_nanos_ <= now_nanos_) return timer->OnDue();
     wheel_.File(timer, TickAfter(timer->due_nanos_ - now_nanos_));
@@ -119,16 +132,19 @@ void EventLoop::RunReady() {
   }
 }
 
-// The timerfd stands at the earliest filed tick or earlier: timers that were put off or removed do not move it, they
-// cost one idle wake-up at most.
+// The timerfd stands at the earliest filed tick or earlier: timers that were
+// put off or removed do not move it, they cost one idle wake-up at most.
 void EventLoop::ArmTimerFd() {
   if (armed_ && !TickBefore(now_tick_, armed_tick_)) armed_ = false;
   if (wheel_.empty()) return;
   const Tick next = wheel_.NextTick();
   if (armed_ && !TickBefore(next, armed_tick_)) return;
-  const int64_t nanos = ((now_nanos_ - start_nanos_) >> kTickShift << kTickShift) + start_nanos_ +
-                        int64_t{next - now_tick_} * kTickNanos;
-  itimerspec when{.it_interval = {}, .it_value = {.tv_sec = nanos / 1'000'000'000, .tv_nsec = nanos % 1'000'000'000}};
+  const int64_t nanos =
+      ((now_nanos_ - start_nanos_) >> kTickShift << kTickShift) + start_nanos_ +
+      int64_t{next - now_tick_} * kTickNanos;
+  itimerspec when{.it_interval = {},
+                  .it_value = {.tv_sec = nanos / 1'000'000'000,
+                               .tv_nsec = nanos % 1'000'000'000}};
   PCHECK(timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &when, nullptr) == 0);
   armed_ = true;
   armed_tick_ = next;
@@ -140,20 +156,26 @@ uint8_t EventLoop::AddClient(LoopClient* client) {
   return client_count_++;
 }
 
-int EventLoop::AddFd(int fd, uint32_t events, uint8_t client, uint32_t index, uint32_t generation) {
-  epoll_event event{.events = events | EPOLLET, .data = {.u64 = Token(client, index, generation)}};
+int EventLoop::AddFd(int fd, uint32_t events, uint8_t client, uint32_t index,
+                     uint32_t generation) {
+  epoll_event event{.events = events | EPOLLET,
+                    .data = {.u64 = Token(client, index, generation)}};
   return epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0 ? 0 : errno;
 }
 
 void EventLoop::RemoveFd(int fd) {
-  PCHECK(epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr) == 0) << "epoll_ctl(DEL) " << fd;
+  PCHECK(epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr) == 0)
+      << "epoll_ctl(DEL) " << fd;
 }
 
-absl::StatusOr<FdWatch> FdWatch::Start(EventLoop& loop, int fd, uint32_t events, EventHandler* handler) {
+absl::StatusOr<FdWatch> FdWatch::Start(EventLoop& loop, int fd, uint32_t events,
+                                       EventHandler* handler) {
   FdWatch watch;
   watch.index_ = loop.watched_.Allocate();
   EventLoop::Watched& watched = loop.watched_[watch.index_];
-  if (int error = loop.AddFd(fd, events, EventLoop::kLoopItself, watch.index_, watched.generation); error != 0) {
+  if (int error = loop.AddFd(fd, events, EventLoop::kLoopItself, watch.index_,
+                             watched.generation);
+      error != 0) {
     loop.watched_.Free(watch.index_);
     return ErrnoStatus("epoll_ctl", absl::StrCat("descriptor ", fd), error);
   }
@@ -184,12 +206,14 @@ void FdWatch::Stop() {
 }
 
 void FdWatch::MakeReady() {
-  loop_->MakeReady(EventLoop::kLoopItself, index_, loop_->watched_[index_].generation);
+  loop_->MakeReady(EventLoop::kLoopItself, index_,
+                   loop_->watched_[index_].generation);
 }
 
 void TimerBase::Start(absl::Duration after) {
   if (after == absl::InfiniteDuration()) return Cancel();
-  const int64_t nanos = std::min(absl::ToInt64Nanoseconds(after), kMaxTimerNanos);
+  const int64_t nanos =
+      std::min(absl::ToInt64Nanoseconds(after), kMaxTimerNanos);
   due_nanos_ = loop_.now_nanos() + nanos;
   loop_.FileTimer(this, loop_.TickAfter(nanos));
 }

@@ -16,48 +16,60 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "net/clock.h"
+#include "net/counter.h"
 #include "net/slab.h"
 #include "net/timer_wheel.h"
 #include "net/unique_fd.h"
 
 namespace baton {
 
-// One thread's event loop: an edge-triggered epoll instance, a timer wheel on one timerfd, and a ready list.
+// One thread's event loop: an edge-triggered epoll instance, a timer wheel on
+// one timerfd, and a ready list.
 //
-// The problem with edge-triggered sockets is that an edge is told once: whoever is told must either use it up or
-// remember it. The loop's answer is the ready list. A client that stops before it met EAGAIN, to be fair to others,
-// puts itself on the list and is called again in the next round; while the list is not empty, epoll_wait does not
-// block. Each round swaps the list first, so a round is bounded and no client can keep the loop to itself.
+// The problem with edge-triggered sockets is that an edge is told once: whoever
+// is told must either use it up or remember it. The loop's answer is the ready
+// list. A client that stops before it met EAGAIN, to be fair to others, puts
+// itself on the list and is called again in the next round; while the list is
+// not empty, epoll_wait does not block. Each round swaps the list first, so a
+// round is bounded and no client can keep the loop to itself.
 //
-// epoll's data word is never a pointer. It names a client of the loop, an index into that client's table, and the
-// generation of that index: an event that outlived its owner (a copy of the descriptor lives in another process:
+// epoll's data word is never a pointer. It names a client of the loop, an index
+// into that client's table, and the generation of that index: an event that
+// outlived its owner (a copy of the descriptor lives in another process:
 // epoll(7), Q6) has an old generation and is recognised and dropped.
 //
-// A turn is: wait; read the clock once; events; due timers; the ready list; coroutines to be resumed. now() is the
-// cached time of the turn. All members are for the loop's own thread.
+// A turn is: wait; read the clock once; events; due timers; the ready list;
+// coroutines to be resumed. now() is the cached time of the turn. All members
+// are for the loop's own thread.
 
 // Receives what happens to a plain descriptor, see FdWatch.
 class EventHandler {
  public:
   virtual ~EventHandler() = default;
-  // `events`: EPOLLIN and so on, edge-triggered. May destroy the watch and the handler.
+  // `events`: EPOLLIN and so on, edge-triggered. May destroy the watch and the
+  // handler.
   virtual void OnEvents(uint32_t events) = 0;
 };
 
-// A table of things that the loop serves in large numbers (the connections of a worker).
+// A table of things that the loop serves in large numbers (the connections of a
+// worker).
 class LoopClient {
  public:
   virtual ~LoopClient() = default;
-  // `generation` is the one that was given to AddFd or MakeReady; the client checks it.
-  virtual void OnEvents(uint32_t index, uint32_t generation, uint32_t events) = 0;
+  // `generation` is the one that was given to AddFd or MakeReady; the client
+  // checks it.
+  virtual void OnEvents(uint32_t index, uint32_t generation,
+                        uint32_t events) = 0;
   // `node` is no longer filed; its real deadline may be later (timer_wheel.h).
   virtual void OnTimer(TimerNode* node) = 0;
 };
 
-// What a watchdog in another process needs to know of a loop. Written by the loop, relaxed.
+// What a watchdog in another process needs to know of a loop. Written by the
+// loop, relaxed.
 struct LoopHeartbeat {
-  std::atomic<uint64_t> turns{0};    // grows by one when a turn begins
-  std::atomic<uint64_t> waiting{0};  // 1 while in epoll_wait: a loop that waits is never stuck
+  std::atomic<uint64_t> turns{0};  // grows by one when a turn begins
+  std::atomic<uint64_t> waiting{
+      0};  // 1 while in epoll_wait: a loop that waits is never stuck
 };
 
 class EventLoop {
@@ -66,12 +78,14 @@ class EventLoop {
   // Set in `events` of a call that comes from the ready list.
   static constexpr uint32_t kReadyEvent = 1u << 27;
 
-  // `clock` outlives the loop. With a clock other than MonotonicClock no timerfd is armed: the test moves the clock
-  // and calls Turn.
-  static absl::StatusOr<std::unique_ptr<EventLoop>> Create(Clock* clock = MonotonicClock::Get());
+  // `clock` outlives the loop. With a clock other than MonotonicClock no
+  // timerfd is armed: the test moves the clock and calls Turn.
+  static absl::StatusOr<std::unique_ptr<EventLoop>> Create(
+      Clock* clock = MonotonicClock::Get());
   ~EventLoop();
 
-  // The loop of this thread, for code that runs on it; CHECKs that there is one.
+  // The loop of this thread, for code that runs on it; CHECKs that there is
+  // one.
   static EventLoop& Current();
 
   // Runs turns until Stop().
@@ -80,8 +94,6 @@ class EventLoop {
   // One turn. With `wait`, blocks until there is something to do.
   void Turn(bool wait);
 
-  // Called before each wait, at the end of a turn, for what is done once a turn.
-  void SetTurnEndHook(absl::AnyInvocable<void()> hook) { turn_end_ = std::move(hook); }
   void SetHeartbeat(LoopHeartbeat* heartbeat) { heartbeat_ = heartbeat; }
 
   int64_t now_nanos() const { return now_nanos_; }
@@ -89,27 +101,34 @@ class EventLoop {
   Tick now_tick() const { return now_tick_; }
   // The first tick at which `nanos` from now have passed.
   Tick TickAfter(int64_t nanos) const {
-    return static_cast<Tick>((now_nanos_ - start_nanos_ + nanos + kTickNanos - 1) >> kTickShift);
+    return static_cast<Tick>(
+        (now_nanos_ - start_nanos_ + nanos + kTickNanos - 1) >> kTickShift);
   }
   TimerWheel& wheel() { return wheel_; }
   void FileTimer(TimerNode* node, Tick tick) { wheel_.File(node, tick); }
 
-  // For clients with a table of their own. A client stays until the loop is destroyed.
+  // For clients with a table of their own. A client stays until the loop is
+  // destroyed.
   uint8_t AddClient(LoopClient* client);
   // Edge-triggered; `events` without EPOLLET. Returns errno, 0 if it went well.
-  int AddFd(int fd, uint32_t events, uint8_t client, uint32_t index, uint32_t generation);
+  int AddFd(int fd, uint32_t events, uint8_t client, uint32_t index,
+            uint32_t generation);
   void RemoveFd(int fd);
   // The client is called with kReadyEvent in the next round.
   void MakeReady(uint8_t client, uint32_t index, uint32_t generation) {
     ready_.push_back(Token(client, index, generation));
   }
-  // Resumes `coroutine` in the next round: for wake-ups that come from inside another coroutine. It must stay
-  // suspended until then.
-  void ResumeSoon(std::coroutine_handle<> coroutine) { resumes_.push_back(coroutine); }
+  // Resumes `coroutine` in the next round: for wake-ups that come from inside
+  // another coroutine. It must stay suspended until then.
+  void ResumeSoon(std::coroutine_handle<> coroutine) {
+    resumes_.push_back(coroutine);
+  }
   bool HasReady() const { return !ready_.empty() || !resumes_.empty(); }
 
-  uint64_t stale_events() const { return stale_events_; }
-  void CountStaleEvent() { ++stale_events_; }
+  // Events that came for something that is gone.
+  void SetStaleEventCounter(Counter* counter) { stale_events_ = counter; }
+  uint64_t stale_events() const { return stale_events_->value(); }
+  void CountStaleEvent() { stale_events_->Add(1); }
 
  private:
   friend class FdWatch;
@@ -124,7 +143,8 @@ class EventLoop {
   EventLoop(Clock* clock, UniqueFd epoll, UniqueFd timer);
 
   static uint64_t Token(uint8_t client, uint32_t index, uint32_t generation) {
-    return uint64_t{client} << 60 | uint64_t{generation & kGenerationMask} << 32 | index;
+    return uint64_t{client} << 60 |
+           uint64_t{generation & kGenerationMask} << 32 | index;
   }
   void Dispatch(uint64_t token, uint32_t events);
   void DispatchToHandler(uint32_t index, uint32_t generation, uint32_t events);
@@ -150,11 +170,12 @@ class EventLoop {
   Slab<Watched> watched_;
   std::vector<uint64_t> ready_, ready_now_;
   std::vector<std::coroutine_handle<>> resumes_, resumes_now_;
-  absl::AnyInvocable<void()> turn_end_;
-  uint64_t stale_events_ = 0;
+  Counter own_stale_events_;
+  Counter* stale_events_ = &own_stale_events_;
 };
 
-// Keeps a descriptor in the loop's epoll set while it lives. The handler may be called until then.
+// Keeps a descriptor in the loop's epoll set while it lives. The handler may be
+// called until then.
 class FdWatch {
  public:
   FdWatch() = default;
@@ -162,11 +183,14 @@ class FdWatch {
   FdWatch& operator=(FdWatch&& other) noexcept;
   ~FdWatch() { Stop(); }
 
-  // `events` as in epoll_ctl(2), edge-triggered in any case. `fd` outlives the watch.
-  static absl::StatusOr<FdWatch> Start(EventLoop& loop, int fd, uint32_t events, EventHandler* handler);
+  // `events` as in epoll_ctl(2), edge-triggered in any case. `fd` outlives the
+  // watch.
+  static absl::StatusOr<FdWatch> Start(EventLoop& loop, int fd, uint32_t events,
+                                       EventHandler* handler);
   void Stop();
   bool active() const { return loop_ != nullptr; }
-  // The handler is called in the next round with `events` in any case, for an edge that it could not use up.
+  // The handler is called in the next round with `events` in any case, for an
+  // edge that it could not use up.
   void MakeReady();
 
  private:
@@ -175,7 +199,8 @@ class FdWatch {
   uint32_t index_ = 0;
 };
 
-// A timer with a deadline of its own. Fires at most 5 ms late (a tick), never early.
+// A timer with a deadline of its own. Fires at most 5 ms late (a tick), never
+// early.
 class TimerBase : public TimerNode {
  public:
   bool pending() const { return filed(); }
@@ -199,9 +224,11 @@ class TimerBase : public TimerNode {
 // Calls a function. Neither copied nor moved.
 class Timer final : public TimerBase {
  public:
-  Timer(EventLoop& loop, absl::AnyInvocable<void()> on_due) : TimerBase(loop), on_due_(std::move(on_due)) {}
+  Timer(EventLoop& loop, absl::AnyInvocable<void()> on_due)
+      : TimerBase(loop), on_due_(std::move(on_due)) {}
 
-  // Puts it off or forward if it is pending. InfiniteDuration() = never. on_due may start it again or destroy it.
+  // Puts it off or forward if it is pending. InfiniteDuration() = never. on_due
+  // may start it again or destroy it.
   void Start(absl::Duration after) { TimerBase::Start(after); }
   void Cancel() { TimerBase::Cancel(); }
 

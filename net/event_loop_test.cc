@@ -22,7 +22,9 @@ class Recorder final : public EventHandler {
   absl::AnyInvocable<void()> then;
 };
 
-UniqueFd MakeEventFd() { return UniqueFd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)); }
+UniqueFd MakeEventFd() {
+  return UniqueFd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+}
 void Signal(const UniqueFd& fd) {
   const uint64_t one = 1;
   ASSERT_EQ(write(fd.get(), &one, sizeof(one)), 8);
@@ -79,7 +81,8 @@ TEST(EventLoop, AHandlerMayStopAWatchWhoseEventIsInTheSameBatch) {
   EXPECT_EQ(loop->stale_events(), 1u);
 }
 
-// A copy of the descriptor keeps the registration alive after close (epoll(7), Q6): its events carry an old generation.
+// A copy of the descriptor keeps the registration alive after close (epoll(7),
+// Q6): its events carry an old generation.
 TEST(EventLoop, AReusedIndexDoesNotGetAStaleReadyCall) {
   auto loop = EventLoop::Create().value();
   UniqueFd one = MakeEventFd(), two = MakeEventFd();

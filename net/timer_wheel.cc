@@ -4,7 +4,8 @@
 
 namespace baton {
 
-TimerWheel::TimerWheel(Tick now) : slots_(std::make_unique<TimerNode*[]>(kSlots)), now_(now) {}
+TimerWheel::TimerWheel(Tick now)
+    : slots_(std::make_unique<TimerNode*[]>(kSlots)), now_(now) {}
 
 void TimerWheel::File(TimerNode* node, Tick tick) {
   if (node->filed()) Remove(node);
@@ -48,7 +49,8 @@ void TimerWheel::Advance(Tick now, absl::FunctionRef<void(TimerNode*)> due) {
       return;
     }
     now_ += ahead + 1;
-    // Off the wheel before the first call: what is filed meanwhile goes to later ticks, so this list only shrinks.
+    // Off the wheel before the first call: what is filed meanwhile goes to
+    // later ticks, so this list only shrinks.
     TimerNode* list = slots_[slot];
     slots_[slot] = nullptr;
     MarkEmpty(slot);
@@ -59,15 +61,18 @@ void TimerWheel::Advance(Tick now, absl::FunctionRef<void(TimerNode*)> due) {
       due(node);
     }
   }
-  if (size_ > 0) next_ = now_ + 1 + (NextUsedSlot((now_ + 1) & kMask) - now_ - 1) % kSlots;
+  if (size_ > 0)
+    next_ = now_ + 1 + (NextUsedSlot((now_ + 1) & kMask) - now_ - 1) % kSlots;
 }
 
-// The first slot marked used at or after `from`, going round; kSlots if there is none.
+// The first slot marked used at or after `from`, going round; kSlots if there
+// is none.
 uint32_t TimerWheel::NextUsedSlot(uint32_t from) const {
   uint32_t word = from / 64;
   uint64_t bits = used_[word] & (~uint64_t{0} << (from % 64));
   for (size_t i = 0; i <= used_.size(); ++i) {
-    if (bits != 0) return word * 64 + static_cast<uint32_t>(std::countr_zero(bits));
+    if (bits != 0)
+      return word * 64 + static_cast<uint32_t>(std::countr_zero(bits));
     word = (word + 1) % used_.size();
     bits = used_[word];
   }

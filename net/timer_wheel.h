@@ -9,16 +9,21 @@
 
 namespace baton {
 
-// A hashed timer wheel for very many timers that are nearly always put off and seldom fire: the idle deadline of every
-// connection (scheme 6 of Varghese and Lauck, "Hashed and Hierarchical Timing Wheels", SOSP 1987).
+// A hashed timer wheel for very many timers that are nearly always put off and
+// seldom fire: the idle deadline of every connection (scheme 6 of Varghese and
+// Lauck, "Hashed and Hierarchical Timing Wheels", SOSP 1987).
 //
-// Time is counted in ticks of 2^22 ns (4.2 ms), 32 bits wide and compared modulo 2^32: a deadline may lie at most 2^31
-// ticks (104 days) ahead. The wheel is lazy. A node is *filed* under a tick that is not later than its real deadline,
-// which only its owner knows; when that tick comes, the owner is asked, and files the node again if its deadline has
-// moved meanwhile. Putting a deadline off therefore costs its owner one store and the wheel nothing, and a deadline
-// beyond the wheel's horizon (69 s) is simply filed at the horizon. Filing and removing are O(1), no allocation.
+// Time is counted in ticks of 2^22 ns (4.2 ms), 32 bits wide and compared
+// modulo 2^32: a deadline may lie at most 2^31 ticks (104 days) ahead. The
+// wheel is lazy. A node is *filed* under a tick that is not later than its real
+// deadline, which only its owner knows; when that tick comes, the owner is
+// asked, and files the node again if its deadline has moved meanwhile. Putting
+// a deadline off therefore costs its owner one store and the wheel nothing, and
+// a deadline beyond the wheel's horizon (69 s) is simply filed at the horizon.
+// Filing and removing are O(1), no allocation.
 //
-// The wheel never owns a node; a node must be removed before it is destroyed. Not thread-safe.
+// The wheel never owns a node; a node must be removed before it is destroyed.
+// Not thread-safe.
 
 using Tick = uint32_t;
 
@@ -26,7 +31,9 @@ inline constexpr int kTickShift = 22;
 inline constexpr int64_t kTickNanos = int64_t{1} << kTickShift;
 
 // a before b, in modulo arithmetic.
-inline bool TickBefore(Tick a, Tick b) { return static_cast<int32_t>(a - b) < 0; }
+inline bool TickBefore(Tick a, Tick b) {
+  return static_cast<int32_t>(a - b) < 0;
+}
 
 class TimerNode {
  public:
@@ -38,7 +45,8 @@ class TimerNode {
   Tick filed_tick() const { return tick_; }  // only while filed
 
  protected:
-  // Which client of the loop the node belongs to: it is told when the node's tick comes.
+  // Which client of the loop the node belongs to: it is told when the node's
+  // tick comes.
   explicit TimerNode(uint8_t client) : client_(client) {}
   void set_client(uint8_t client) { client_ = client; }
 
@@ -47,9 +55,11 @@ class TimerNode {
   friend class EventLoop;
 
   TimerNode* next_ = nullptr;
-  TimerNode** link_ = nullptr;  // the pointer that points here; null = not filed
+  TimerNode** link_ =
+      nullptr;  // the pointer that points here; null = not filed
   Tick tick_ = 0;
-  uint8_t client_ = 0;  // derived classes keep their flags in the padding behind
+  uint8_t client_ =
+      0;  // derived classes keep their flags in the padding behind
 };
 
 class TimerWheel {
@@ -59,29 +69,37 @@ class TimerWheel {
   // `now`: every tick up to and including it counts as past.
   explicit TimerWheel(Tick now);
 
-  // Files `node` under `tick`, wherever it was before. A tick that is past is taken as the next one.
+  // Files `node` under `tick`, wherever it was before. A tick that is past is
+  // taken as the next one.
   void File(TimerNode* node, Tick tick);
   void Remove(TimerNode* node);
 
-  // Moves on to `now`. Takes each node whose tick has come out of the wheel and passes it to `due`, which may file,
-  // remove and destroy any node, the one passed included; one filed meanwhile is not due before the next call.
+  // Moves on to `now`. Takes each node whose tick has come out of the wheel and
+  // passes it to `due`, which may file, remove and destroy any node, the one
+  // passed included; one filed meanwhile is not due before the next call.
   void Advance(Tick now, absl::FunctionRef<void(TimerNode*)> due);
 
   Tick now() const { return now_; }
   bool empty() const { return size_ == 0; }
   uint32_t size() const { return size_; }
-  // No node is filed under an earlier tick. Exact, except that it stays where it is, until it has passed, when the
-  // node that was filed there is removed or put off. Only when not empty.
+  // No node is filed under an earlier tick. Exact, except that it stays where
+  // it is, until it has passed, when the node that was filed there is removed
+  // or put off. Only when not empty.
   Tick NextTick() const { return next_; }
 
  private:
   static constexpr uint32_t kMask = kSlots - 1;
 
-  void MarkUsed(uint32_t slot) { used_[slot / 64] |= uint64_t{1} << (slot % 64); }
-  void MarkEmpty(uint32_t slot) { used_[slot / 64] &= ~(uint64_t{1} << (slot % 64)); }
+  void MarkUsed(uint32_t slot) {
+    used_[slot / 64] |= uint64_t{1} << (slot % 64);
+  }
+  void MarkEmpty(uint32_t slot) {
+    used_[slot / 64] &= ~(uint64_t{1} << (slot % 64));
+  }
   uint32_t NextUsedSlot(uint32_t from) const;
 
-  // Each slot holds nodes of one tick only, since no node is filed kSlots or more ticks ahead.
+  // Each slot holds nodes of one tick only, since no node is filed kSlots or
+  // more ticks ahead.
   std::unique_ptr<TimerNode*[]> slots_;
   std::array<uint64_t, kSlots / 64> used_{};  // a bit per slot: not empty
   uint32_t size_ = 0;

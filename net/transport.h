@@ -9,11 +9,13 @@
 
 namespace baton {
 
-// What a connection reads from and writes to when it is not a plain socket: memory in tests, TLS later. A plain socket
-// has no Transport object; the connection makes the system calls itself, at the price of one flag test.
+// What a connection reads from and writes to when it is not a plain socket:
+// memory in tests, TLS later. A plain socket has no Transport object; the
+// connection makes the system calls itself, at the price of one flag test.
 //
-// Calls behave like the non-blocking system calls: a count, 0 from Read at the end, or -errno (-EAGAIN: an edge will
-// follow, told by ConnectionTable::OnEvents of the connection).
+// Calls behave like the non-blocking system calls: a count, 0 from Read at the
+// end, or -errno (-EAGAIN: an edge will follow, told by
+// ConnectionTable::OnEvents of the connection).
 class Transport {
  public:
   virtual ~Transport() = default;

@@ -21,12 +21,15 @@ class Pair::World {
     static thread_local std::weak_ptr<World> current;
     std::shared_ptr<World> world = current.lock();
     if (world == nullptr) current = world = std::make_shared<World>(clock);
-    CHECK(world->clock == clock) << "pairs that live at the same time share one clock";
+    CHECK(world->clock == clock)
+        << "pairs that live at the same time share one clock";
     return world;
   }
 
   explicit World(SimulatedClock* clock)
-      : clock(clock), loop(EventLoop::Create(clock).value()), table(*loop, ConnectionTable::Options{}) {}
+      : clock(clock),
+        loop(EventLoop::Create(clock).value()),
+        table(*loop, ConnectionTable::Options{}) {}
 
   SimulatedClock* const clock;
   const std::unique_ptr<EventLoop> loop;
@@ -48,12 +51,14 @@ struct Pair::Wire {
 
 class Pair::MemoryTransport final : public Transport {
  public:
-  explicit MemoryTransport(std::shared_ptr<Wire> wire) : wire_(std::move(wire)) {}
+  explicit MemoryTransport(std::shared_ptr<Wire> wire)
+      : wire_(std::move(wire)) {}
 
   ssize_t Read(char* data, size_t size) override {
     if (wire_->reset) return -ECONNRESET;
     if (wire_->to_handler.empty()) return wire_->eof ? 0 : -EAGAIN;
-    const size_t count = wire_->to_handler.copy(data, std::min(size, wire_->read_limit));
+    const size_t count =
+        wire_->to_handler.copy(data, std::min(size, wire_->read_limit));
     wire_->to_handler.erase(0, count);
     return static_cast<ssize_t>(count);
   }
@@ -63,7 +68,8 @@ class Pair::MemoryTransport final : public Transport {
     size_t written = 0;
     for (int i = 0; i < count && wire_->window > 0; ++i) {
       const size_t size = std::min(parts[i].iov_len, wire_->window);
-      wire_->from_handler.append(static_cast<const char*>(parts[i].iov_base), size);
+      wire_->from_handler.append(static_cast<const char*>(parts[i].iov_base),
+                                 size);
       wire_->window -= size;
       written += size;
     }
@@ -90,20 +96,26 @@ class Pair::MemoryTransport final : public Transport {
   const std::shared_ptr<Wire> wire_;
 };
 
-Pair::Pair(Handler handler, SimulatedClock* clock, const StreamSettings& settings)
-    : world_(World::For(clock)), wire_(std::make_shared<Wire>()), handler_(std::move(handler)) {
+Pair::Pair(Handler handler, SimulatedClock* clock,
+           const StreamSettings& settings)
+    : world_(World::For(clock)),
+      wire_(std::make_shared<Wire>()),
+      handler_(std::move(handler)) {
   Start(settings, nullptr);
 }
 
-Pair::Pair(Handler handler, SimulatedClock* clock, const StreamSettings& settings, const ConnectionImage& image)
-    : world_(World::For(clock)), wire_(std::make_shared<Wire>()), handler_(std::move(handler)) {
+Pair::Pair(Handler handler, SimulatedClock* clock,
+           const StreamSettings& settings, const ConnectionImage& image)
+    : world_(World::For(clock)),
+      wire_(std::make_shared<Wire>()),
+      handler_(std::move(handler)) {
   Start(settings, &image);
 }
 
 void Pair::Start(const StreamSettings& settings, const ConnectionImage* image) {
   ConnectionTable& table = world_->table;
-  internal::ConnectionCore* core =
-      table.Add(std::make_unique<MemoryTransport>(wire_), table.AddSettings(settings));
+  internal::ConnectionCore* core = table.Add(
+      std::make_unique<MemoryTransport>(wire_), table.AddSettings(settings));
   if (image != nullptr) CHECK_EQ(table.Resume(*core, *image), absl::OkStatus());
   index_ = core->index;
   generation_ = core->generation;
@@ -120,13 +132,17 @@ Pair::~Pair() {
   CHECK(closed()) << "the handler does not end on a reset";
 }
 
-internal::ConnectionCore* Pair::core() const { return world_->table.Find(index_, generation_); }
+internal::ConnectionCore* Pair::core() const {
+  return world_->table.Find(index_, generation_);
+}
 ConnectionTable& Pair::table() { return world_->table; }
 bool Pair::closed() const { return scope_.live() == 0; }
 bool Pair::write_closed() const { return closed() || wire_->write_closed; }
 
 void Pair::Notify(uint32_t events) {
-  if (core() != nullptr) world_->table.OnEvents(index_, generation_ & EventLoop::kGenerationMask, events);
+  if (core() != nullptr)
+    world_->table.OnEvents(index_, generation_ & EventLoop::kGenerationMask,
+                           events);
   Run();
 }
 
@@ -161,7 +177,9 @@ void Pair::Reset() {
 }
 
 std::string Pair::Received() { return std::exchange(wire_->from_handler, {}); }
-std::string Pair::ReceivedUrgent() { return std::exchange(wire_->urgent_from_handler, {}); }
+std::string Pair::ReceivedUrgent() {
+  return std::exchange(wire_->urgent_from_handler, {});
+}
 
 void Pair::SetReadLimit(size_t bytes) { wire_->read_limit = bytes; }
 
@@ -178,7 +196,10 @@ void Pair::Advance(absl::Duration by) {
     // From one filed tick to the next: in between nothing can happen.
     absl::Duration step = by;
     if (!wheel.empty()) {
-      step = std::min(step, absl::Nanoseconds(kTickNanos * int64_t{wheel.NextTick() - world_->loop->now_tick()}));
+      step = std::min(
+          step,
+          absl::Nanoseconds(kTickNanos * int64_t{wheel.NextTick() -
+                                                 world_->loop->now_tick()}));
     }
     world_->clock->Advance(step);
     Run();
@@ -198,7 +219,8 @@ void Pair::Cancel() {
 
 std::optional<ConnectionImage> Pair::Export() {
   internal::ConnectionCore* connection = core();
-  if (connection == nullptr || !world_->table.AtSafePoint(*connection)) return std::nullopt;
+  if (connection == nullptr || !world_->table.AtSafePoint(*connection))
+    return std::nullopt;
   return world_->table.Export(*connection);
 }
 

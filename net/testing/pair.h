@@ -18,8 +18,9 @@
 
 namespace baton::testing {
 
-// Drives a connection handler without sockets: the handler has one end, the test the other. Time is simulated and
-// nothing happens between two calls of the test, so every run is the same.
+// Drives a connection handler without sockets: the handler has one end, the
+// test the other. Time is simulated and nothing happens between two calls of
+// the test, so every run is the same.
 //
 //   SimulatedClock clock;
 //   testing::Pair pair(Echo, &clock);
@@ -28,21 +29,27 @@ namespace baton::testing {
 //   pair.Advance(absl::Minutes(2));
 //   EXPECT_TRUE(pair.closed());
 //
-// Pairs with the same clock share one loop, so that a test can connect several handlers. One thread.
+// Pairs with the same clock share one loop, so that a test can connect several
+// handlers. One thread.
 class Pair {
  public:
   using Handler = absl::AnyInvocable<Task<>(Connection)>;
 
-  // Starts the handler, as if the connection had just been accepted. `clock` outlives the pair.
-  Pair(Handler handler, SimulatedClock* clock, const StreamSettings& settings = {});
+  // Starts the handler, as if the connection had just been accepted. `clock`
+  // outlives the pair.
+  Pair(Handler handler, SimulatedClock* clock,
+       const StreamSettings& settings = {});
   // Goes on with a connection that was exported.
-  Pair(Handler handler, SimulatedClock* clock, const StreamSettings& settings, const ConnectionImage& image);
-  // Resets the connection if the handler is still there, and CHECKs that it then ends.
+  Pair(Handler handler, SimulatedClock* clock, const StreamSettings& settings,
+       const ConnectionImage& image);
+  // Resets the connection if the handler is still there, and CHECKs that it
+  // then ends.
   ~Pair();
   Pair(const Pair&) = delete;
   Pair& operator=(const Pair&) = delete;
 
-  // The peer sends. The handler reads at most `read_limit` bytes at a time (SetReadLimit).
+  // The peer sends. The handler reads at most `read_limit` bytes at a time
+  // (SetReadLimit).
   void Send(absl::string_view bytes);
   // Sends byte by byte, each with its own event.
   void SendSplit(absl::string_view bytes);
@@ -64,9 +71,11 @@ class Pair {
 
   // One read returns at most this much.
   void SetReadLimit(size_t bytes);
-  // The peer takes this many more bytes and then no more until it is raised (a full socket). Default: unlimited.
+  // The peer takes this many more bytes and then no more until it is raised (a
+  // full socket). Default: unlimited.
   void SetWindow(size_t bytes);
-  // Of what was written, this much has not reached the peer (SIOCOUTQ): for slow readers.
+  // Of what was written, this much has not reached the peer (SIOCOUTQ): for
+  // slow readers.
   void SetUnsent(int64_t bytes);
 
   // Moves the clock and runs what is due, each timer at its time.
@@ -75,7 +84,8 @@ class Pair {
   void Drain();
   // The task is asked to stop (kCancelled).
   void Cancel();
-  // At a safe point: a copy of what a successor would get; nullopt anywhere else.
+  // At a safe point: a copy of what a successor would get; nullopt anywhere
+  // else.
   std::optional<ConnectionImage> Export();
 
   ConnectionTable& table();
@@ -86,7 +96,8 @@ class Pair {
   class MemoryTransport;
 
   void Start(const StreamSettings& settings, const ConnectionImage* image);
-  // The loop sees `events` on the connection, and runs until it has nothing to do.
+  // The loop sees `events` on the connection, and runs until it has nothing to
+  // do.
   void Notify(uint32_t events);
   void Run();
   internal::ConnectionCore* core() const;

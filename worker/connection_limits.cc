@@ -1,0 +1,77 @@
+#include "worker/connection_limits.h"
+
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "glog/logging.h"
+
+namespace baton {
+namespace {
+
+bool AddressOf(const sockaddr_storage* peer, std::array<uint8_t, 16>* address) {
+  if (peer == nullptr) return false;
+  if (peer->ss_family == AF_INET6) {
+    memcpy(address->data(),
+           &reinterpret_cast<const sockaddr_in6*>(peer)->sin6_addr, 16);
+    return true;
+  }
+  if (peer->ss_family != AF_INET) return false;
+  *address = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  memcpy(address->data() + 12,
+         &reinterpret_cast<const sockaddr_in*>(peer)->sin_addr, 4);
+  return true;
+}
+
+}  // namespace
+
+int ConnectionLimits::AddListener(int64_t max_connections) {
+  listeners_.push_back({.max = max_connections});
+  return static_cast<int>(listeners_.size()) - 1;
+}
+
+bool ConnectionLimits::HasRoom(int listener) const {
+  const Listener& own = listeners_[static_cast<size_t>(listener)];
+  return (max_total_ == 0 || total_ < max_total_) &&
+         (own.max == 0 || own.count < own.max);
+}
+
+bool ConnectionLimits::Add(int listener, const sockaddr_storage* peer,
+                           Tag* tag) {
+  *tag = 0;
+  Address address;
+  if (CountsAddresses() && AddressOf(peer, &address)) {
+    auto [it, added] = index_.try_emplace(address, 0);
+    if (added) {
+      if (free_.empty()) {
+        free_.push_back(static_cast<uint32_t>(addresses_.size()));
+        addresses_.emplace_back();
+      }
+      it->second = free_.back();
+      free_.pop_back();
+      addresses_[it->second] = {.address = address};
+    }
+    PerAddress& entry = addresses_[it->second];
+    if (entry.count >= max_per_ip_) return false;
+    ++entry.count;
+    *tag = Tag{it->second} + 1;
+  }
+  ++total_;
+  ++listeners_[static_cast<size_t>(listener)].count;
+  return true;
+}
+
+void ConnectionLimits::Remove(int listener, Tag tag) {
+  CHECK_GT(total_, 0);
+  --total_;
+  --listeners_[static_cast<size_t>(listener)].count;
+  if (tag == 0) return;
+  const auto slot = static_cast<uint32_t>(tag - 1);
+  if (--addresses_[slot].count == 0) {
+    index_.erase(addresses_[slot].address);
+    free_.push_back(slot);
+  }
+}
+
+}  // namespace baton

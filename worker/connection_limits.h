@@ -1,0 +1,60 @@
+#ifndef BATON_WORKER_CONNECTION_LIMITS_H_
+#define BATON_WORKER_CONNECTION_LIMITS_H_
+
+#include <sys/socket.h>
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+
+namespace baton {
+
+// How many connections a worker takes. At a limit of number it stops accepting
+// and the kernel's queue waits; beyond a limit of one address a connection is
+// closed at once, since it would stand at the head of the queue before others.
+// Limits apply to admission only. Not thread-safe.
+class ConnectionLimits {
+ public:
+  // Zero: no limit.
+  ConnectionLimits(int64_t max_total, int64_t max_per_ip)
+      : max_total_(max_total), max_per_ip_(max_per_ip) {}
+
+  // A listener with a limit of its own; returns its number.
+  int AddListener(int64_t max_connections);
+
+  bool CountsAddresses() const { return max_per_ip_ > 0; }
+  bool HasRoom(int listener) const;
+  // False: too many from that address. `*tag` is what Remove must be given.
+  // `peer` may be null where addresses are not counted, or not IP.
+  using Tag = uint64_t;
+  bool Add(int listener, const sockaddr_storage* peer, Tag* tag);
+  void Remove(int listener, Tag tag);
+
+  int64_t total() const { return total_; }
+
+ private:
+  // IPv6 in full, IPv4 mapped into it.
+  using Address = std::array<uint8_t, 16>;
+  struct PerAddress {
+    Address address;
+    int64_t count = 0;
+  };
+
+  const int64_t max_total_;
+  const int64_t max_per_ip_;
+  int64_t total_ = 0;
+  struct Listener {
+    int64_t max;
+    int64_t count = 0;
+  };
+  std::vector<Listener> listeners_;
+  std::vector<PerAddress> addresses_;  // by tag - 1
+  std::vector<uint32_t> free_;
+  absl::flat_hash_map<Address, uint32_t> index_;
+};
+
+}  // namespace baton
+
+#endif  // BATON_WORKER_CONNECTION_LIMITS_H_

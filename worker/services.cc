@@ -1,0 +1,105 @@
+#include "worker/services.h"
+
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "glog/logging.h"
+#include "net/quote.h"
+
+namespace baton {
+
+StreamService& StreamService::WithOption(absl::string_view name,
+                                         OptionCheck check) {
+  CHECK(options_.emplace(std::string(name), check).second)
+      << "option " << name << " is registered twice";
+  return *this;
+}
+
+StreamService& Services::Stream(absl::string_view scheme,
+                                StreamHandler handler) {
+  auto [it, added] = streams_.try_emplace(std::string(scheme));
+  CHECK(added) << "stream service " << scheme << " is registered twice";
+  it->second.handler_ = handler;
+  return it->second;
+}
+
+void Services::Datagram(absl::string_view scheme, DatagramHandler handler) {
+  CHECK(datagrams_.emplace(std::string(scheme), handler).second)
+      << "datagram service " << scheme << " is registered twice";
+}
+
+void Services::OnWorkerStart(absl::Status (*callback)()) {
+  start_.push_back(callback);
+}
+void Services::OnWorkerStop(void (*callback)()) { stop_.push_back(callback); }
+
+std::vector<std::string> Services::Schemes() const {
+  std::set<std::string> schemes;
+  for (const auto& [scheme, service] : streams_) schemes.insert(scheme);
+  for (const auto& [scheme, handler] : datagrams_) schemes.insert(scheme);
+  return {schemes.begin(), schemes.end()};
+}
+
+absl::Status Services::Check(const ListenUrl& url) const {
+  const StreamService* stream = FindStream(url.scheme);
+  const DatagramHandler datagram = FindDatagram(url.scheme);
+  if (stream == nullptr && datagram == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("there is no service ", Quote(url.scheme),
+                     "; there is: ", absl::StrJoin(Schemes(), ", ")));
+  }
+  const bool udp = url.transport == ListenUrl::Transport::kUdp;
+  if (udp ? datagram == nullptr : stream == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "service ", url.scheme, " has no ", TransportName(url.transport),
+        " transport; it has: ", udp ? "tcp, unix" : "udp"));
+  }
+  for (const auto& [name, value] : url.options) {
+    const auto* options =
+        stream != nullptr && !udp ? &stream->options_ : nullptr;
+    const auto option = options != nullptr ? options->find(name)
+                                           : decltype(options->find(name)){};
+    if (options == nullptr || option == options->end()) {
+      std::vector<std::string> known;
+      if (options != nullptr) {
+        for (const auto& [known_name, check] : *options)
+          known.push_back(known_name);
+      }
+      return absl::InvalidArgumentError(absl::StrCat(
+          "service ", url.scheme, " has no option ", Quote(name), "; ",
+          known.empty()
+              ? "it has only those of every listener"
+              : absl::StrCat("it has: ", absl::StrJoin(known, ", "))));
+    }
+    if (absl::Status status = option->second(value); !status.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, "=", Quote(value), ": ", status.message()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+const StreamService* Services::FindStream(absl::string_view scheme) const {
+  const auto it = streams_.find(scheme);
+  return it == streams_.end() ? nullptr : &it->second;
+}
+
+DatagramHandler Services::FindDatagram(absl::string_view scheme) const {
+  const auto it = datagrams_.find(scheme);
+  return it == datagrams_.end() ? nullptr : it->second;
+}
+
+absl::Status Services::RunWorkerStart() const {
+  for (const auto callback : start_) {
+    if (absl::Status status = callback(); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+void Services::RunWorkerStop() const {
+  for (const auto callback : stop_) callback();
+}
+
+}  // namespace baton

@@ -1,0 +1,102 @@
+#ifndef BATON_WORKER_SERVICES_H_
+#define BATON_WORKER_SERVICES_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "net/connection.h"
+#include "net/connection_state.h"
+#include "net/datagram_socket.h"
+#include "net/listen_url.h"
+#include "net/task.h"
+
+namespace baton {
+
+// What a server can do: services by the scheme of a listener's URL. An
+// application fills the registry once, before the first worker is forked;
+// afterwards it is only read, by the master and by every worker.
+//
+//   services.Stream("login", Login).WithState<Session>().WithOption("realm",
+//   CheckRealm);
+//
+// Registering a scheme twice for the same kind of transport is a bug and
+// CHECKs.
+
+// A captureless function: each connection is one call, and what it needs is in
+// its parameters.
+using StreamHandler = Task<> (*)(Connection);
+
+// Called for each datagram; `peer` takes any number of answers.
+using DatagramHandler = void (*)(absl::string_view bytes, DatagramPeer& peer);
+
+// Checks the value of an option, for --check and before a worker is ready.
+// Errors say what is allowed.
+using OptionCheck = absl::Status (*)(absl::string_view value);
+
+class StreamService {
+ public:
+  // Its connections remember a T from one message to the next
+  // (net/connection_state.h).
+  template <typename T>
+  StreamService& WithState() {
+    state_codec_ = TypedStateCodec<T>::Get();
+    return *this;
+  }
+  // An option of its listeners: `scheme://address?name=value`.
+  StreamService& WithOption(absl::string_view name, OptionCheck check);
+
+  StreamHandler handler() const { return handler_; }
+  const StateCodec* state_codec() const { return state_codec_; }
+
+ private:
+  friend class Services;
+  StreamHandler handler_ = nullptr;
+  const StateCodec* state_codec_ = nullptr;
+  std::map<std::string, OptionCheck, std::less<>> options_;
+};
+
+class Services {
+ public:
+  Services() = default;
+  Services(const Services&) = delete;
+  Services& operator=(const Services&) = delete;
+
+  // On TCP and unix listeners.
+  StreamService& Stream(absl::string_view scheme, StreamHandler handler);
+  // On UDP listeners.
+  void Datagram(absl::string_view scheme, DatagramHandler handler);
+
+  // Run in each worker, in the order of registration: before it is ready (an
+  // error: the worker has failed), and after its last connection has ended.
+  void OnWorkerStart(absl::Status (*callback)());
+  void OnWorkerStop(void (*callback)());
+
+  // Whether `url` names a service, on a transport it has, with options it
+  // takes. The error names what is wrong and what there is.
+  absl::Status Check(const ListenUrl& url) const;
+  // Sorted.
+  std::vector<std::string> Schemes() const;
+
+  // For the worker. Null if there is none.
+  const StreamService* FindStream(absl::string_view scheme) const;
+  DatagramHandler FindDatagram(absl::string_view scheme) const;
+  absl::Status RunWorkerStart() const;
+  void RunWorkerStop() const;
+
+ private:
+  std::map<std::string, StreamService, std::less<>> streams_;
+  std::map<std::string, DatagramHandler, std::less<>> datagrams_;
+  std::vector<absl::Status (*)()> start_;
+  std::vector<void (*)()> stop_;
+};
+
+// echo and discard, on streams and datagrams.
+void RegisterBuiltinServices(Services& services);
+
+}  // namespace baton
+
+#endif  // BATON_WORKER_SERVICES_H_

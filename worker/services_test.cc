@@ -1,0 +1,75 @@
+#include "worker/services.h"
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "gtest/gtest.h"
+#include "net/listen_url.h"
+
+namespace baton {
+namespace {
+
+class ServicesTest : public ::testing::Test {
+ protected:
+  ServicesTest() { RegisterBuiltinServices(services_); }
+
+  std::string Check(absl::string_view url) {
+    return std::string(services_.Check(ParseListenUrl(url).value()).message());
+  }
+
+  Services services_;
+};
+
+TEST_F(ServicesTest, BuiltIn) {
+  EXPECT_EQ(services_.Schemes(), (std::vector<std::string>{"discard", "echo"}));
+  for (const char* url : {"echo://127.0.0.1:0", "echo+udp://127.0.0.1:0",
+                          "discard+unix:///tmp/x"}) {
+    EXPECT_EQ(Check(url), "") << url;
+  }
+}
+
+TEST_F(ServicesTest, AnUnknownSchemeIsNamedWithWhatThereIs) {
+  EXPECT_EQ(Check("gopher://127.0.0.1:0"),
+            "there is no service \"gopher\"; there is: discard, echo");
+}
+
+TEST_F(ServicesTest, AMissingTransportIsNamed) {
+  services_.Stream("login", +[](Connection) -> Task<> { co_return; });
+  EXPECT_EQ(Check("login+udp://127.0.0.1:0"),
+            "service login has no udp transport; it has: tcp, unix");
+}
+
+TEST_F(ServicesTest, OptionsAreChecked) {
+  EXPECT_EQ(Check("echo://127.0.0.1:0?color=red"),
+            "service echo has no option \"color\"; it has only those of every "
+            "listener");
+  services_.Stream(
+               "login", +[](Connection) -> Task<> { co_return; })
+      .WithOption("realm", [](absl::string_view value) {
+        return value == "blue" ? absl::OkStatus()
+                               : absl::InvalidArgumentError("must be blue");
+      });
+  EXPECT_EQ(Check("login://127.0.0.1:0?realm=blue"), "");
+  EXPECT_EQ(Check("login://127.0.0.1:0?realm=red"),
+            "realm=\"red\": must be blue");
+  EXPECT_EQ(Check("login://127.0.0.1:0?real=blue"),
+            "service login has no option \"real\"; it has: realm");
+}
+
+TEST_F(ServicesTest, RegisteringTwiceIsABug) {
+  EXPECT_DEATH(RegisterBuiltinServices(services_), "registered twice");
+}
+
+TEST_F(ServicesTest, WorkerStartStopsAtTheFirstError) {
+  services_.OnWorkerStart([] { return absl::OkStatus(); });
+  services_.OnWorkerStart([] { return absl::InternalError("no database"); });
+  services_.OnWorkerStart([]() -> absl::Status {
+    ADD_FAILURE();
+    return absl::OkStatus();
+  });
+  EXPECT_EQ(services_.RunWorkerStart().message(), "no database");
+}
+
+}  // namespace
+}  // namespace baton

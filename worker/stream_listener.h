@@ -1,0 +1,55 @@
+#ifndef BATON_WORKER_STREAM_LISTENER_H_
+#define BATON_WORKER_STREAM_LISTENER_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "net/acceptor.h"
+#include "net/connection_table.h"
+#include "net/scope.h"
+#include "worker/connection_limits.h"
+#include "worker/services.h"
+
+namespace baton {
+
+// Starts a handler for each connection that a stream listener accepts, within
+// the worker's limits.
+class StreamListener final : private Acceptor::Delegate {
+ public:
+  // `limits_number` is what ConnectionLimits::AddListener gave. All outlive the
+  // listener.
+  static absl::StatusOr<std::unique_ptr<StreamListener>> Start(
+      int fd, uint16_t settings, int limits_number, StreamHandler handler,
+      ConnectionLimits& limits, ConnectionTable& table, Scope& connections);
+
+  // A connection has ended: there may be room.
+  void OnRoom() { acceptor_->Resume(); }
+  // Takes what is queued, before the listener is left to others.
+  void AcceptAll() { acceptor_->AcceptAll(); }
+
+ private:
+  StreamListener(uint16_t settings, int limits_number, StreamHandler handler,
+                 ConnectionLimits& limits, ConnectionTable& table,
+                 Scope& connections)
+      : settings_(settings),
+        limits_number_(limits_number),
+        handler_(handler),
+        limits_(limits),
+        table_(table),
+        connections_(connections) {}
+
+  bool CanAccept() override { return limits_.HasRoom(limits_number_); }
+  void OnAccept(UniqueFd socket, const sockaddr_storage* peer) override;
+
+  const uint16_t settings_;
+  const int limits_number_;
+  const StreamHandler handler_;
+  ConnectionLimits& limits_;
+  ConnectionTable& table_;
+  Scope& connections_;
+  std::unique_ptr<Acceptor> acceptor_;
+};
+
+}  // namespace baton
+
+#endif  // BATON_WORKER_STREAM_LISTENER_H_

@@ -1,0 +1,348 @@
+#include "worker/worker.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "glog/logging.h"
+#include "net/connection_table.h"
+#include "net/event_loop.h"
+#include "net/open_fds.h"
+#include "net/signal_fd.h"
+#include "net/socket_options.h"
+#include "worker/channel_messages.h"
+#include "worker/connection_limits.h"
+#include "worker/cut_connections.h"
+#include "worker/datagram_listener.h"
+#include "worker/stream_listener.h"
+
+namespace baton {
+namespace {
+
+// After the cut, how long handlers may take to notice before the process ends
+// under them.
+constexpr absl::Duration kUnwindTime = absl::Milliseconds(100);
+// Descriptors that are not for clients: what a service opens, a handover's
+// channel, the log.
+constexpr int64_t kReservedFds = 64;
+
+// The flag, or what the limit of descriptors allows.
+int64_t MaxConnections(const WorkerSettings& settings) {
+  rlimit limit{};
+  PCHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  limit.rlim_cur = limit.rlim_max;
+  PCHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+  if (settings.max_connections > 0) return settings.max_connections;
+  const absl::StatusOr<std::vector<int>> open = OpenFds();
+  const int64_t used = open.ok() && !open->empty()
+                           ? *std::max_element(open->begin(), open->end()) + 1
+                           : kReservedFds;
+  return std::max<int64_t>(
+      1, static_cast<int64_t>(std::min<rlim_t>(limit.rlim_cur, 1 << 22)) -
+             used - kReservedFds);
+}
+
+class Worker final : private ConnectionObserver {
+ public:
+  Worker(WorkerStart start, EventLoop& loop);
+  ~Worker() override = default;
+
+  absl::Status Start();
+  int Run();
+
+ private:
+  // A descriptor of which one method of the worker is told.
+  class Inlet final : public EventHandler {
+   public:
+    Inlet(Worker* worker, void (Worker::*on_events)())
+        : worker_(worker), on_events_(on_events) {}
+    absl::Status Watch(int fd) {
+      absl::StatusOr<FdWatch> watch =
+          FdWatch::Start(worker_->loop_, fd, EPOLLIN, this);
+      if (watch.ok()) watch_ = *std::move(watch);
+      return watch.status();
+    }
+    void Stop() { watch_.Stop(); }
+
+   private:
+    void OnEvents(uint32_t /*events*/) override { (worker_->*on_events_)(); }
+
+    Worker* const worker_;
+    void (Worker::* const on_events_)();
+    FdWatch watch_;
+  };
+
+  void OnClosed(uint16_t settings, uint64_t tag) override;
+  void OnSignals();
+  void OnChannel();
+  void Send(const ChannelMessage& message);
+  void SetState(WorkerState state) {
+    counters_.state.Set(static_cast<int64_t>(state));
+  }
+
+  absl::Status AddListener(const WorkerListener& listener);
+  void Handle(const ServeMessage& message);
+  void Handle(const StopAcceptingMessage& message);
+  void Handle(const DrainMessage& message);
+  void Handle(const StopMessage& message);
+  void Handle(const UnknownMessage& message);
+  template <typename T>
+  void Handle(const T& message);  // what only a master may receive
+  void StopAccepting(bool shut_down_listeners);
+  void Cut();
+  void EndIfDrained();
+  void EndLoop();
+
+  WorkerStart start_;
+  EventLoop& loop_;
+  WorkerCounters& counters_;
+  ConnectionLimits limits_;
+  ConnectionTable table_;
+  Scope connections_;
+  DatagramBatch datagram_batch_;
+  std::vector<std::unique_ptr<StreamListener>> streams_;
+  std::vector<std::unique_ptr<DatagramListener>> datagrams_;
+  std::optional<SignalFd> signals_;
+  Inlet signal_inlet_{this, &Worker::OnSignals};
+  Inlet channel_inlet_{this, &Worker::OnChannel};
+  Timer drain_timer_;
+  bool draining_ = false;
+  bool cut_ = false;
+  bool ended_ = false;
+  bool failed_ = false;
+  uint64_t connections_cut_ = 0;
+};
+
+Worker::Worker(WorkerStart start, EventLoop& loop)
+    : start_(std::move(start)),
+      loop_(loop),
+      counters_(start_.scoreboard.counters()),
+      limits_(MaxConnections(start_.settings),
+              start_.settings.max_connections_per_ip),
+      table_(loop, {.counters = &counters_.traffic}),
+      drain_timer_(loop, [this] { cut_ ? EndLoop() : Cut(); }) {
+  loop_.SetHeartbeat(&counters_.heartbeat);
+  loop_.SetStaleEventCounter(&counters_.stale_events);
+  table_.SetObserver(this);
+}
+
+absl::Status Worker::Start() {
+  SetState(WorkerState::kStarting);
+  constexpr std::array kSignals = {SIGTERM,  SIGHUP,  SIGINT,  SIGQUIT,
+                                   SIGUSR1,  SIGUSR2, SIGTTIN, SIGTTOU,
+                                   SIGWINCH, SIGPIPE};
+  absl::StatusOr<SignalFd> signals = SignalFd::Create(kSignals);
+  if (!signals.ok()) return signals.status();
+  signals_.emplace(*std::move(signals));
+  if (absl::Status status = signal_inlet_.Watch(signals_->fd()); !status.ok())
+    return status;
+  if (absl::Status status = channel_inlet_.Watch(start_.channel.fd());
+      !status.ok())
+    return status;
+  for (const WorkerListener& listener : start_.listeners) {
+    if (absl::Status status = start_.services->Check(listener.url);
+        !status.ok())
+      return status;
+  }
+  return start_.services->RunWorkerStart();
+}
+
+int Worker::Run() {
+  loop_.Turn(/*wait=*/false);
+  SetState(WorkerState::kReady);
+  Send(ReadyMessage{});
+  loop_.Run();
+  start_.services->RunWorkerStop();
+  return failed_ ? 1 : 0;
+}
+
+void Worker::OnSignals() {
+  while (const std::optional<signalfd_siginfo> signal = signals_->Next()) {
+    if (signal->ssi_signo == SIGTERM) Send(ReplaceMeMessage{});
+  }
+}
+
+void Worker::OnChannel() {
+  while (true) {
+    FdChannel::Received received = start_.channel.Receive();
+    switch (received.code) {
+      case FdChannel::ReceiveCode::kAgain:
+        return;
+      case FdChannel::ReceiveCode::kMessage:
+        break;
+      case FdChannel::ReceiveCode::kEof:
+      case FdChannel::ReceiveCode::kTruncated:
+      case FdChannel::ReceiveCode::kError:
+        // Without a master there is nobody to serve for: clients must not hang
+        // on an orphan.
+        LOG(WARNING) << "the channel to the master has ended: the worker stops";
+        if (!cut_) Cut();
+        return channel_inlet_.Stop();
+    }
+    absl::StatusOr<DecodedMessage> decoded = DecodeMessage(received.bytes);
+    if (!decoded.ok()) {
+      LOG(ERROR) << "message from the master: " << decoded.status().message();
+      continue;
+    }
+    if (std::holds_alternative<ReopenLogMessage>(decoded->message) &&
+        received.fds.size() == 1) {
+      start_.reopen_log(std::move(received.fds[0]));
+      continue;
+    }
+    std::visit([this](const auto& message) { Handle(message); },
+               decoded->message);
+  }
+}
+
+void Worker::Send(const ChannelMessage& message) {
+  // The queue holds many more messages than a worker ever sends between two
+  // looks of its master.
+  const FdChannel::SendResult result =
+      start_.channel.Send(EncodeMessage(message));
+  if (result.code == FdChannel::SendCode::kSent ||
+      result.code == FdChannel::SendCode::kEof)
+    return;
+  LOG(ERROR) << "message " << MessageName(message)
+             << " to the master is lost: " << strerror(result.errnum);
+}
+
+template <typename T>
+void Worker::Handle(const T& message) {
+  LOG(ERROR) << "the master sent what only a worker says: "
+             << MessageName(message);
+}
+
+void Worker::Handle(const UnknownMessage& message) {
+  LOG(WARNING) << "the master sent a message that this build does not know: "
+               << message.type;
+}
+
+void Worker::Handle(const ServeMessage& /*message*/) {
+  for (const WorkerListener& listener : start_.listeners) {
+    if (absl::Status status = AddListener(listener); !status.ok()) {
+      // Without one of its listeners a worker is no worker: the master finds it
+      // gone and starts another.
+      LOG(ERROR) << listener.url.ToString() << ": " << status.message();
+      failed_ = true;
+      return loop_.Stop();
+    }
+  }
+  SetState(WorkerState::kServing);
+  Send(ServingMessage{});
+}
+
+absl::Status Worker::AddListener(const WorkerListener& listener) {
+  const WorkerSettings& settings = start_.settings;
+  const ListenUrl& url = listener.url;
+  if (url.transport == ListenUrl::Transport::kUdp) {
+    auto datagrams = DatagramListener::Start(
+        loop_, listener.fd.get(), start_.services->FindDatagram(url.scheme),
+        datagram_batch_, counters_.traffic);
+    if (datagrams.ok()) datagrams_.push_back(*std::move(datagrams));
+    return datagrams.status();
+  }
+  const StreamService& service = *start_.services->FindStream(url.scheme);
+  const uint16_t number = table_.AddSettings(
+      {.url = &url,
+       .idle_timeout = url.common.idle_timeout.value_or(settings.idle_timeout),
+       .write_timeout = settings.write_timeout,
+       .state_codec = service.state_codec()});
+  CHECK_EQ(limits_.AddListener(url.common.max_connections.value_or(0)), number);
+  auto stream =
+      StreamListener::Start(listener.fd.get(), number, number,
+                            service.handler(), limits_, table_, connections_);
+  if (stream.ok()) streams_.push_back(*std::move(stream));
+  return stream.status();
+}
+
+void Worker::Handle(const StopAcceptingMessage& message) {
+  StopAccepting(message.shut_down_listeners);
+  Send(AcceptStoppedMessage{});
+}
+
+void Worker::StopAccepting(bool shut_down_listeners) {
+  // Whoever is in the queue by now is served, whoever comes later finds a
+  // successor, or is refused at once.
+  for (auto& stream : streams_) stream->AcceptAll();
+  for (auto& datagrams : datagrams_) datagrams->ServeAll();
+  streams_.clear();
+  datagrams_.clear();
+  for (WorkerListener& listener : start_.listeners) {
+    if (shut_down_listeners &&
+        listener.url.transport != ListenUrl::Transport::kUdp) {
+      shutdown(listener.fd.get(), SHUT_RDWR);
+    }
+    listener.fd.reset();
+  }
+}
+
+void Worker::Handle(const DrainMessage& message) {
+  draining_ = true;
+  SetState(WorkerState::kDraining);
+  table_.BeginDrain();
+  drain_timer_.Start(message.timeout);
+  EndIfDrained();
+}
+
+void Worker::Handle(const StopMessage& /*message*/) {
+  if (!cut_) Cut();
+}
+
+void Worker::OnClosed(uint16_t settings, uint64_t tag) {
+  limits_.Remove(settings, tag);
+  for (auto& stream : streams_) stream->OnRoom();
+  EndIfDrained();
+}
+
+void Worker::EndIfDrained() {
+  if (draining_ && table_.open() == 0) EndLoop();
+}
+
+// Ends every connection now, gives the handlers a moment to end too, and
+// leaves.
+void Worker::Cut() {
+  cut_ = draining_ = true;
+  SetState(WorkerState::kStopping);
+  StopAccepting(/*shut_down_listeners=*/false);
+  connections_cut_ = static_cast<uint64_t>(CutConnections(table_));
+  table_.Abort();
+  drain_timer_.Start(kUnwindTime);
+  EndIfDrained();
+}
+
+void Worker::EndLoop() {
+  if (!std::exchange(ended_, true))
+    Send(DrainedMessage{.connections_cut = connections_cut_});
+  loop_.Stop();
+}
+
+}  // namespace
+
+int RunWorker(WorkerStart start) {
+  absl::StatusOr<std::unique_ptr<EventLoop>> loop = EventLoop::Create();
+  if (!loop.ok()) {
+    LOG(ERROR) << loop.status().message();
+    return 1;
+  }
+  // Never destroyed: handlers that did not end in time are still in it, and the
+  // process ends with it.
+  auto* worker = std::make_unique<Worker>(std::move(start), **loop).release();
+  if (absl::Status status = worker->Start(); !status.ok()) {
+    LOG(ERROR) << "the worker can't start: " << status.message();
+    return 1;
+  }
+  return worker->Run();
+}
+
+}  // namespace baton
