@@ -37,8 +37,8 @@ absl::StatusOr<Endpoint> LookUp(const HostPort& address) {
     hints.ai_family = family;
     hints.ai_socktype = SOCK_STREAM;
     addrinfo* found = nullptr;
-    const int error = ::getaddrinfo(address.host.c_str(), service.c_str(),
-                                    &hints, &found);
+    const int error =
+        ::getaddrinfo(address.host.c_str(), service.c_str(), &hints, &found);
     if (error != 0) continue;
     auto endpoint = Endpoint::FromSockaddr(found->ai_addr, found->ai_addrlen);
     ::freeaddrinfo(found);
@@ -80,9 +80,8 @@ absl::Status ParseHttpAddress(absl::string_view rest, LoadTarget* target) {
   if (!IsRequestTarget(target->path)) {
     return Wrong(target->url, "the path may hold printable ASCII only");
   }
-  auto endpoint = ToEndpoint(HasPort(target->host)
-                                 ? target->host
-                                 : absl::StrCat(target->host, ":80"));
+  auto endpoint = ToEndpoint(
+      HasPort(target->host) ? target->host : absl::StrCat(target->host, ":80"));
   if (!endpoint.ok()) return endpoint.status();
   target->endpoint = *std::move(endpoint);
   return absl::OkStatus();
@@ -90,8 +89,9 @@ absl::Status ParseHttpAddress(absl::string_view rest, LoadTarget* target) {
 
 absl::Status ParseUnixAddress(absl::string_view rest, LoadTarget* target) {
   if (!absl::StartsWith(rest, "/")) {
-    return Wrong(target->url, "a unix socket is an absolute path, as in "
-                              "echo+unix:///run/echo.sock");
+    return Wrong(target->url,
+                 "a unix socket is an absolute path, as in "
+                 "echo+unix:///run/echo.sock");
   }
   auto endpoint = Endpoint::Parse(rest);
   if (!endpoint.ok()) return endpoint.status();
@@ -119,8 +119,8 @@ absl::StatusOr<LoadTarget> LoadTarget::Parse(absl::string_view url) {
   } else if (head.second == "unix") {
     target.transport = Transport::kUnix;
   } else if (absl::StrContains(url.substr(0, separator), '+')) {
-    return Wrong(url, absl::StrCat("no transport ", Quote(head.second),
-                                   " for ", head.first));
+    return Wrong(url, absl::StrCat("no transport ", Quote(head.second), " for ",
+                                   head.first));
   }
 
   const absl::string_view rest = url.substr(separator + 3);

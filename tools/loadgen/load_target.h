@@ -5,7 +5,7 @@
 // line, spelt as the server's --listen spells it.
 //
 //   echo://127.0.0.1:7007   echo+unix:///run/echo.sock   echo+udp://[::1]:7007
-//   discard://HOST:PORT     http://HOST[:PORT][/PATH]    http+unix:///run/x.sock
+//   discard://HOST:PORT     http://HOST[:PORT][/PATH] http+unix:///run/x.sock
 //
 // Contract: Parse is pure but for host names, which it looks up (blocking, IPv4
 // preferred: `localhost` is then where a server on 127.0.0.1 is). Errors are

@@ -47,8 +47,8 @@ TEST(PatternTest, AcceptsTheMessageInAnyPieces) {
   const std::string message = Message(pattern, begin, 200'000);
   for (const size_t piece : {1u, 63u, 4096u, 65'521u, 200'000u}) {
     for (size_t at = 0; at < message.size(); at += piece) {
-      ASSERT_EQ(
-          pattern.FirstDifference(begin, at, message.substr(at, piece)), -1);
+      ASSERT_EQ(pattern.FirstDifference(begin, at, message.substr(at, piece)),
+                -1);
     }
   }
 }
@@ -70,8 +70,8 @@ TEST(PatternTest, FindsALostOrDoubledPiece) {
   const uint32_t begin = Pattern::Begin(8, 0);
   const std::string message = Message(pattern, begin, 262'144);
   for (const size_t piece : {1u, 16u, 1448u, 4096u, 16'384u, 65'536u}) {
-    const std::string lost = message.substr(0, 1000) +
-                             message.substr(1000 + piece);
+    const std::string lost =
+        message.substr(0, 1000) + message.substr(1000 + piece);
     EXPECT_GE(pattern.FirstDifference(begin, 0, lost), 1000) << piece;
     const std::string doubled =
         message.substr(0, 1000 + piece) + message.substr(1000);
@@ -105,8 +105,8 @@ TEST(PatternTest, MessagesOfConnectionsAndSequencesDiffer) {
 TEST(PatternTest, EveryByteValueOccursAboutEquallyOften) {
   const std::string table = Message(Pattern(), 0, 65'521);
   for (int value = 0; value < 256; ++value) {
-    const auto times = std::count(table.begin(), table.end(),
-                                  static_cast<char>(value));
+    const auto times =
+        std::count(table.begin(), table.end(), static_cast<char>(value));
     EXPECT_GT(times, 180) << value;  // 256 expected
     EXPECT_LT(times, 340) << value;
   }
