@@ -11,7 +11,8 @@ class TidyTest(unittest.TestCase):
         files = tree.texts()
         self.assertIn("WORKSPACE", files)
         findings = tidy_rules.check(files)
-        self.assertFalse(findings, "\n" + "\n".join(findings))
+        if findings:
+            self.fail("\n" + "\n".join(findings))
 
 
 if __name__ == "__main__":

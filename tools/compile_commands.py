@@ -15,9 +15,12 @@ import sys
 
 
 def bazel(*arguments):
-    return subprocess.run(
-        ["bazel", *arguments], check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
+    done = subprocess.run(
+        ["bazel", *arguments], check=False, stdout=subprocess.PIPE, text=True
+    )
+    if done.returncode != 0:
+        sys.exit("compile_commands: bazel %s failed" % arguments[0])
+    return done.stdout
 
 
 def absolute(argument, output_base):
