@@ -1,0 +1,130 @@
+#ifndef BATON_MASTER_SIMULATED_KERNEL_H_
+#define BATON_MASTER_SIMULATED_KERNEL_H_
+
+// A small model of what the supervisor acts on: processes, their channels, the
+// slots' sockets, a configuration file. It carries actions out, makes workers
+// live and fail at random, and checks after each step what must never be
+// otherwise (the functions named Check...). All chance comes from one seed.
+//
+// A violated invariant is a CHECK failure: the log line before it names the
+// seed to replay.
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "master/supervisor.h"
+
+namespace baton {
+
+class SimulatedKernel {
+ public:
+  explicit SimulatedKernel(uint32_t seed);
+
+  // One random step: something is delivered, a worker gets on, something
+  // fails, an operator does something, or time passes.
+  void Step();
+
+  // Nothing fails any more and nobody asks for anything; all goes on until
+  // nothing is left to do. CHECKs that this ends, with all workers of one
+  // generation serving, or with the server gone if it was stopping.
+  void Heal();
+
+  // Asks for a stop and lets it end, amid faults.
+  void Stop();
+
+  const Supervisor& supervisor() const { return supervisor_; }
+  int steps() const { return steps_; }
+
+ private:
+  static constexpr int kMostDraining = 4;  // that a configuration allows
+
+  struct Process {
+    WorkerId id = 0;
+    int slot = 0;
+    Generation generation = 0;
+    bool forked = false;  // the fork is answered
+    bool alive = true;
+    bool hung = false;
+    bool accepting = false;  // told to serve and not yet stopped
+    bool claimed_serving = false;
+    bool kill_pending = false;         // SIGKILL sent, takes effect later
+    std::deque<Action> inbox;          // from the master, in order
+    std::deque<Event> outbox;          // to the master, in order
+    std::optional<ExitStatus> status;  // dead, not yet reaped
+  };
+
+  bool Chance(int percent) {
+    return static_cast<int>(random_() % 100) < percent;
+  }
+  int Below(int limit) { return static_cast<int>(random_() % limit); }
+  Process* AnyProcess();
+
+  // Steps.
+  void AnswerFork(Process& process);
+  void AnswerLoad();
+  void WorkerGetsOn(Process& process);
+  void WorkerHandles(Process& process, const Action& message);
+  void Deliver(Process& process);
+  void Fault();
+  void FaultOf(Process& process);
+  void HostileMessage(Process& process);
+  void Operator();
+  void TimePasses();
+  void Die(Process& process, ExitStatus status);
+  SupervisorSettings RandomSettings();
+
+  void Feed(const Event& event);
+  void Carry(const Action& action);
+  void Do(const action::Fork& fork);
+  void Do(const action::Serve& serve) { Send(serve.worker, serve); }
+  void Do(const action::StopAccepting& stop);
+  void Do(const action::Drain& drain) { Send(drain.worker, drain); }
+  void Do(const action::StopWorker& stop) { Send(stop.worker, stop); }
+  void Do(const action::Kill& kill);
+  void Do(const action::LoadConfig& load);
+  void Do(const action::CommitConfig& commit);
+  void Do(const action::DropConfig& drop);
+  void Do(const action::CloseSlot& close);
+  void Do(const action::CloseListeners&);
+  void Do(const action::AnnounceReady&);
+  void Do(const action::Exit& exit);
+  void Do(const action::Log&) {}
+  void Send(WorkerId worker, const Action& message);
+
+  // Invariants.
+  void CheckAfterStep();
+  void CheckRoles();
+  void CheckSlotsServed();
+  void CheckSettled();
+
+  uint32_t seed_;
+  std::mt19937 random_;
+  SupervisorSettings first_settings_;
+  Supervisor supervisor_;
+  Instant now_ = absl::Seconds(100);
+  int steps_ = 0;
+  bool healing_ = false;
+  bool stop_asked_ = false;
+
+  std::map<WorkerId, Process> processes_;
+  WorkerId highest_worker_ = 0;
+  std::set<int> open_slots_;  // whose sockets exist
+  bool listeners_open_ = true;
+  bool announced_ = false;
+  std::optional<int> exit_code_;
+
+  bool dropped_in_use_ = false;
+  std::set<WorkerId> served_before_;        // the event that is being handled
+  std::optional<Generation> load_asked_;    // LoadConfig, not answered
+  std::optional<Generation> reload_going_;  // until commit, drop or rejection
+  SupervisorSettings loaded_settings_;
+};
+
+}  // namespace baton
+
+#endif  // BATON_MASTER_SIMULATED_KERNEL_H_

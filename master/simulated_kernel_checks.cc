@@ -1,0 +1,208 @@
+// What the simulated kernel does with actions, and what it will not have.
+
+#include <algorithm>
+
+#include "glog/logging.h"
+#include "master/simulated_kernel.h"
+
+namespace baton {
+namespace {
+
+bool Accepts(WorkerPhase phase) {
+  return phase == WorkerPhase::kAdding || phase == WorkerPhase::kServing ||
+         phase == WorkerPhase::kRetiring;
+}
+
+}  // namespace
+
+void SimulatedKernel::Feed(const Event& event) {
+  served_before_.clear();
+  for (const SupervisedSlot& slot : supervisor_.slots()) {
+    served_before_.insert(slot.current);
+  }
+  dropped_in_use_ = false;
+  for (const Action& action : supervisor_.Handle(now_, event)) Carry(action);
+  CHECK(!dropped_in_use_) << "a configuration is dropped that serves";
+}
+
+void SimulatedKernel::Carry(const Action& action) {
+  CHECK(!exit_code_.has_value()) << "an action after the exit";
+  std::visit([this](const auto& what) { Do(what); }, action);
+}
+
+void SimulatedKernel::Do(const action::Fork& fork) {
+  CHECK_GT(fork.worker, highest_worker_) << "a worker's name is used twice";
+  highest_worker_ = fork.worker;
+  CHECK_EQ(open_slots_.count(fork.slot), 1u) << "a slot without sockets";
+  CHECK(listeners_open_);
+  Process process;
+  process.id = fork.worker;
+  process.slot = fork.slot;
+  process.generation = fork.generation;
+  process.inbox.push_back(fork);  // its first task: build, say ready
+  processes_.emplace(fork.worker, std::move(process));
+}
+
+void SimulatedKernel::Send(WorkerId worker, const Action& message) {
+  const auto it = processes_.find(worker);
+  CHECK(it != processes_.end() && it->second.forked)
+      << "a message to worker " << worker << ", which is no child of ours";
+  it->second.inbox.push_back(message);
+}
+
+void SimulatedKernel::Do(const action::StopAccepting& stop) {
+  Send(stop.worker, stop);
+  const Process& process = processes_.at(stop.worker);
+  if (stop.shut_down_listeners) {
+    CHECK(stop_asked_) << "listeners shut down in a running server";
+    return;
+  }
+  // A worker that serves is taken away only when another one serves.
+  const SupervisedSlot& slot = supervisor_.slots()[process.slot];
+  if (served_before_.count(stop.worker) == 0 || slot.generation == 0) return;
+  CHECK(slot.current != 0 && slot.current != stop.worker)
+      << "nobody accepts from slot " << process.slot;
+}
+
+void SimulatedKernel::Do(const action::Kill& kill) {
+  const auto it = processes_.find(kill.worker);
+  CHECK(it != processes_.end() && it->second.forked)
+      << "a signal to worker " << kill.worker << ", which is no child of ours";
+  CHECK_EQ(kill.signal, SIGKILL);
+  it->second.kill_pending = true;
+}
+
+void SimulatedKernel::Do(const action::LoadConfig& load) {
+  CHECK(!reload_going_.has_value()) << "two reloads at once";
+  CHECK_GT(load.generation, supervisor_.generation());
+  load_asked_ = reload_going_ = load.generation;
+  dropped_in_use_ = false;  // a roll back that was overtaken
+}
+
+void SimulatedKernel::Do(const action::CommitConfig& commit) {
+  CHECK(reload_going_ == commit.generation);
+  reload_going_.reset();
+  CHECK_EQ(supervisor_.generation(), commit.generation);
+  // The listeners that only the old configuration had are closed now.
+  for (const auto& [id, worker] : supervisor_.workers()) {
+    CHECK(worker.generation == commit.generation || !Accepts(worker.phase))
+        << "worker " << id << " still accepts for the old configuration";
+  }
+}
+
+void SimulatedKernel::Do(const action::DropConfig& drop) {
+  CHECK(reload_going_ == drop.generation);
+  reload_going_.reset();
+  CHECK_NE(supervisor_.generation(), drop.generation);
+  for (const auto& [id, worker] : supervisor_.workers()) {
+    dropped_in_use_ |=
+        worker.generation == drop.generation && Accepts(worker.phase);
+  }
+}
+
+void SimulatedKernel::Do(const action::CloseSlot& close) {
+  CHECK_EQ(open_slots_.erase(close.slot), 1u) << "closed twice";
+  CHECK(open_slots_.empty() || *open_slots_.rbegin() < close.slot)
+      << "closed in the middle of the group";
+  CHECK_GE(close.slot, supervisor_.wanted_workers());
+  CHECK(!load_asked_.has_value());
+  for (const auto& [id, worker] : supervisor_.workers()) {
+    CHECK(worker.slot != close.slot || !Accepts(worker.phase))
+        << "worker " << id << " still accepts from slot " << close.slot;
+  }
+}
+
+void SimulatedKernel::Do(const action::CloseListeners&) {
+  CHECK(listeners_open_) << "closed twice";
+  listeners_open_ = false;
+}
+
+void SimulatedKernel::Do(const action::AnnounceReady&) {
+  CHECK(!announced_);
+  announced_ = true;
+  for (const SupervisedSlot& slot : supervisor_.slots()) {
+    CHECK(processes_.count(slot.current) == 1);
+  }
+}
+
+void SimulatedKernel::Do(const action::Exit& exit) {
+  exit_code_ = exit.code;
+  CHECK(!listeners_open_);
+  CHECK(stop_asked_ || exit.code == 1) << "ended unasked";
+  CHECK(!announced_ || exit.code == 0 || exit.code == 3);
+  for (const auto& [id, process] : processes_) {
+    CHECK(process.kill_pending) << "worker " << id << " is left behind";
+  }
+}
+
+void SimulatedKernel::CheckAfterStep() {
+  if (exit_code_.has_value()) return;
+  CheckRoles();
+  CheckSlotsServed();
+}
+
+// Each worker has one place, and each place a worker that exists.
+void SimulatedKernel::CheckRoles() {
+  size_t places = 0;
+  int slot_number = 0;
+  for (const SupervisedSlot& slot : supervisor_.slots()) {
+    int draining = 0;
+    for (WorkerId id : {slot.current, slot.incoming}) {
+      if (id == 0) continue;
+      const SupervisedWorker* worker = supervisor_.FindWorker(id);
+      CHECK(worker != nullptr && worker->slot == slot_number);
+      CHECK(worker->phase <= WorkerPhase::kServing);
+      CHECK_EQ(worker->phase == WorkerPhase::kServing, id == slot.current);
+      ++places;
+    }
+    for (WorkerId id : slot.outgoing) {
+      const SupervisedWorker* worker = supervisor_.FindWorker(id);
+      CHECK(worker != nullptr && worker->slot == slot_number);
+      ++places;
+      draining += worker->phase == WorkerPhase::kRetiring ||
+                  worker->phase == WorkerPhase::kDraining;
+    }
+    // A reload may lower the limit; the next retirement enforces it.
+    if (supervisor_.state() != ServerState::kStopping) {
+      CHECK_LE(draining, kMostDraining);
+    }
+    ++slot_number;
+  }
+  CHECK_EQ(places, supervisor_.workers().size());
+}
+
+// Every slot's queue has an acceptor, or one is on its way, or a back-off runs.
+void SimulatedKernel::CheckSlotsServed() {
+  if (supervisor_.state() == ServerState::kStopping) return;
+  for (const SupervisedSlot& slot : supervisor_.slots()) {
+    if (slot.generation == 0) continue;
+    const bool somebody = slot.current != 0 || slot.incoming != 0;
+    CHECK(somebody || (slot.retry_at > now_ &&
+                       supervisor_.next_deadline() <= slot.retry_at));
+  }
+}
+
+void SimulatedKernel::CheckSettled() {
+  if (exit_code_.has_value()) return;
+  CHECK(!stop_asked_) << "the stop did not end";
+  CHECK(supervisor_.state() == ServerState::kRunning)
+      << "still " << ServerStateName(supervisor_.state());
+  CHECK(!reload_going_.has_value());
+  int serving = 0;
+  for (const SupervisedSlot& slot : supervisor_.slots()) {
+    CHECK_EQ(slot.incoming, 0u);
+    const SupervisedWorker* worker = supervisor_.FindWorker(slot.current);
+    if (slot.generation == 0) {
+      CHECK(worker == nullptr);
+      continue;
+    }
+    CHECK(worker != nullptr) << "a slot without a worker";
+    CHECK_EQ(worker->generation, supervisor_.generation());
+    CHECK(processes_.at(worker->id).accepting);
+    ++serving;
+  }
+  CHECK_EQ(serving, supervisor_.wanted_workers());
+  for (int i = 0; i < serving; ++i) CHECK_EQ(open_slots_.count(i), 1u);
+}
+
+}  // namespace baton

@@ -1,0 +1,70 @@
+#ifndef BATON_MASTER_SUPERVISED_H_
+#define BATON_MASTER_SUPERVISED_H_
+
+// What the supervisor remembers of a worker and of a slot. Plain data: the
+// rules that change it are in supervisor*.cc.
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "master/backoff.h"
+#include "master/exit_status.h"
+#include "master/supervisor_types.h"
+
+namespace baton {
+
+// A worker's life, in this order; it may skip ahead, never back.
+enum class WorkerPhase {
+  kForking,   // Fork was asked for
+  kStarting,  // it runs and builds its services
+  kReady,     // it could serve and is not told to
+  kAdding,    // told to serve; it may accept from now on
+  kServing,   // it says that it serves
+  kRetiring,  // told to stop accepting
+  kDraining,  // accepts nothing any more, ends its connections
+  kEnding,    // told to end at once
+  kKilled,    // SIGKILL is under way
+};
+
+struct SupervisedWorker {
+  WorkerId id = 0;
+  int slot = 0;
+  Generation generation = 0;
+  pid_t pid = 0;  // for logs only
+  WorkerPhase phase = WorkerPhase::kForking;
+  Instant deadline = absl::InfiniteDuration();  // of the phase
+  Instant serving_since = absl::InfiniteDuration();
+  bool replace_wanted = false;
+  // Its channel is gone. Normally its exit is about to be told; if not, it is
+  // killed at broken_deadline.
+  std::string broken_reason;
+  Instant broken_deadline = absl::InfiniteDuration();
+};
+
+// A slot is a place for one serving worker, with sockets of its own. While one
+// replaces another it holds more: `incoming` comes up beside `current`, and
+// those that no longer accept are `outgoing`.
+struct SupervisedSlot {
+  // Which generation is to serve here. 0: none, the slot is on its way out.
+  Generation generation = 0;
+  WorkerId current = 0;
+  WorkerId incoming = 0;
+  std::vector<WorkerId> outgoing;  // oldest first
+
+  Backoff backoff;
+  Instant retry_at = absl::ZeroDuration();  // no fork before
+  std::string fork_error;  // of the last fork, empty if it went
+  uint64_t restarts = 0;   // after deaths, not reloads
+  std::optional<ExitStatus> last_exit;
+
+  bool closed = false;  // its sockets are
+};
+
+}  // namespace baton
+
+#endif  // BATON_MASTER_SUPERVISED_H_

@@ -1,0 +1,192 @@
+#include "master/supervisor.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "glog/logging.h"
+
+namespace baton {
+
+Supervisor::Supervisor(const SupervisorSettings& settings)
+    : settings_(settings) {
+  CHECK_GE(settings.workers, 1);
+  CHECK_GE(settings.max_draining, 1);
+}
+
+std::vector<Action> Supervisor::Handle(Instant now, const Event& event) {
+  if (phase_ == Phase::kExited) return {};
+  now_ = std::max(now_, now);
+  std::visit([this](const auto& what) { On(what); }, event);
+  Settle();
+  return std::exchange(actions_, {});
+}
+
+Instant Supervisor::next_deadline() const {
+  if (phase_ == Phase::kExited) return absl::InfiniteDuration();
+  Instant next = absl::InfiniteDuration();
+  const auto consider = [&next](Instant at) { next = std::min(next, at); };
+  if (phase_ == Phase::kStarting) consider(start_deadline_);
+  if (phase_ == Phase::kDelaying) consider(delay_until_);
+  for (const auto& [id, worker] : workers_) {
+    consider(std::min(worker.deadline, worker.broken_deadline));
+  }
+  if (forks_allowed()) {
+    for (const SupervisedSlot& slot : slots_) {
+      if (WantsWorker(slot)) consider(slot.retry_at);
+    }
+  }
+  if (RollSlotWaitsForFork()) consider(roll_->fork_deadline);
+  return next;
+}
+
+ServerState Supervisor::state() const {
+  switch (phase_) {
+    case Phase::kIdle:
+    case Phase::kStarting:
+      return ServerState::kStarting;
+    case Phase::kUp:
+      return roll_.has_value() || loading_ != 0 ? ServerState::kReloading
+                                                : ServerState::kRunning;
+    case Phase::kDelaying:
+    case Phase::kDraining:
+    case Phase::kQuitting:
+    case Phase::kExited:
+      return ServerState::kStopping;
+  }
+  LOG(FATAL) << "phase " << static_cast<int>(phase_);
+  return ServerState::kStopping;
+}
+
+void Supervisor::Settle() {
+  ExpireDeadlines();
+  ForkWhereWanted();
+  AdvanceStart();
+  AdvanceRoll();
+  CloseUnusedSlots();
+  AdvanceStop();
+}
+
+void Supervisor::ExpireDeadlines() {
+  if (phase_ == Phase::kStarting && now_ >= start_deadline_) {
+    FailStart(LateStartReason());
+  }
+  if (phase_ == Phase::kDelaying && now_ >= delay_until_) BeginDrain();
+  std::vector<WorkerId> due;
+  for (const auto& [id, worker] : workers_) {
+    if (now_ >= std::min(worker.deadline, worker.broken_deadline)) {
+      due.push_back(id);
+    }
+  }
+  for (WorkerId id : due) {
+    if (SupervisedWorker* worker = Find(id)) ExpireWorker(*worker);
+  }
+}
+
+void Supervisor::ForkWhereWanted() {
+  if (!forks_allowed()) return;
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    if (slots_[i].generation == 0) {
+      if (SupervisedWorker* worker = Find(slots_[i].incoming)) Discard(*worker);
+      if (SupervisedWorker* worker = Find(slots_[i].current)) {
+        Retire(*worker, /*shut_down_listeners=*/false);
+      }
+    } else if (WantsWorker(slots_[i]) && now_ >= slots_[i].retry_at) {
+      ForkWorker(static_cast<int>(i));
+    }
+  }
+}
+
+void Supervisor::CloseUnusedSlots() {
+  // The sockets of a slot that a load in progress may want are not ours to
+  // close, nor those that a roll back would need.
+  if (!forks_allowed() || loading_ != 0 || phase_ == Phase::kStarting) return;
+  const int wanted = std::max(settings_.workers,
+                              roll_.has_value() ? roll_->settings.workers : 0);
+  // From the tail: closing a socket in the middle of a reuseport group moves
+  // the last one to its place.
+  for (int i = static_cast<int>(slots_.size()) - 1; i >= wanted; --i) {
+    SupervisedSlot& slot = slots_[i];
+    if (slot.current != 0 || slot.incoming != 0) return;
+    for (WorkerId id : slot.outgoing) {
+      if (Find(id)->phase == WorkerPhase::kRetiring) return;
+    }
+    if (!slot.closed) {
+      slot.closed = true;
+      Emit(action::CloseSlot{i});
+    }
+  }
+  while (static_cast<int>(slots_.size()) > wanted &&
+         slots_.back().outgoing.empty()) {
+    slots_.pop_back();
+  }
+}
+
+// --- start
+
+void Supervisor::On(const event::Start&) {
+  CHECK(phase_ == Phase::kIdle);
+  phase_ = Phase::kStarting;
+  start_deadline_ = now_ + settings_.ready_timeout;
+  slots_.resize(settings_.workers);
+  for (SupervisedSlot& slot : slots_) slot.generation = generation_;
+}
+
+void Supervisor::AdvanceStart() {
+  if (phase_ != Phase::kStarting) return;
+  const auto all = [this](WorkerId SupervisedSlot::* which, WorkerPhase phase) {
+    return std::all_of(slots_.begin(), slots_.end(),
+                       [&](const SupervisedSlot& slot) {
+                         const SupervisedWorker* worker = Find(slot.*which);
+                         return worker != nullptr && worker->phase == phase;
+                       });
+  };
+  // Nobody is served by a start that fails half-way.
+  if (all(&SupervisedSlot::incoming, WorkerPhase::kReady)) {
+    for (SupervisedSlot& slot : slots_) Serve(*Find(slot.incoming));
+  }
+  if (all(&SupervisedSlot::current, WorkerPhase::kServing)) {
+    phase_ = Phase::kUp;
+    Emit(action::AnnounceReady{});
+  }
+}
+
+std::string Supervisor::LateStartReason() const {
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    const SupervisedWorker* incoming = FindWorker(slots_[i].incoming);
+    if (slots_[i].current != 0) continue;
+    if (incoming != nullptr && incoming->phase == WorkerPhase::kReady) continue;
+    if (!slots_[i].fork_error.empty()) return slots_[i].fork_error;
+    return absl::StrCat("the worker of slot ", i,
+                        " was not ready within ready_timeout");
+  }
+  LOG(FATAL) << "every worker is ready";
+  return "";
+}
+
+void Supervisor::FailStart(const std::string& reason) {
+  if (start_failed_) return;
+  start_failed_ = true;
+  Log(action::Severity::kError, "start_failed", {{"reason", reason}});
+  BeginQuit();
+}
+
+void Supervisor::Log(
+    action::Severity severity, const char* name,
+    std::vector<std::pair<const char*, action::Log::Value>> fields) {
+  Emit(action::Log{severity, name, std::move(fields)});
+}
+
+void Supervisor::LogWorker(
+    action::Severity severity, const char* name, const SupervisedWorker& worker,
+    std::vector<std::pair<const char*, action::Log::Value>> more) {
+  std::vector<std::pair<const char*, action::Log::Value>> fields = {
+      {"slot", int64_t{worker.slot}},
+      {"generation", static_cast<int64_t>(worker.generation)},
+      {"worker_pid", int64_t{worker.pid}}};
+  fields.insert(fields.end(), std::make_move_iterator(more.begin()),
+                std::make_move_iterator(more.end()));
+  Log(severity, name, std::move(fields));
+}
+
+}  // namespace baton

@@ -1,0 +1,239 @@
+#ifndef BATON_MASTER_SUPERVISOR_H_
+#define BATON_MASTER_SUPERVISOR_H_
+
+// Decides what the master does: whom to fork, drain, stop and kill, and when.
+//
+// Supervision goes wrong in the corners: a worker that dies while its successor
+// starts, a reload that fails half-way, a second SIGTERM, a fork that fails
+// just then. Corners can't be tested with real processes, so the decisions are
+// a deterministic state machine with no I/O and no clock: time and events come
+// in, actions come out, and a simulation drives it through more corners than
+// any server will see. master.h is the shell that carries the actions out.
+//
+// How it decides: events only note what has happened. Then, after each event,
+// the same rules bring what is towards what ought to be (Settle):
+//   * a slot whose generation is not 0 has a serving worker of it, or one is on
+//     its way, or a back-off runs;
+//   * a roll moves one slot at a time to another generation; the new worker
+//     serves before the old one is told to stop accepting;
+//   * a worker that does not do in time what it was told is killed;
+//   * a stop waits for nobody for ever.
+//
+// The rules:
+//   * First start: every worker READY within ready_timeout or the server ends
+//     with code 1; nobody accepts before all are ready. A fork that fails is
+//     tried again until then.
+//   * A death while serving: replaced at once if the worker was taken away
+//     from outside or had served for a minute; else under the slot's back-off.
+//   * A reload is a roll to a new generation. If one of its workers fails
+//     before the roll is through, the slots that are done are rolled back. More
+//     requests meanwhile make one more reload afterwards.
+//   * A worker that asks for it is replaced like in a roll.
+//   * Terminate: drain_delay, then accept no more, then drain within
+//     stop_timeout. Again after more than a second, or Quit: at once.
+//
+// Trust: a worker's event about itself that does not fit its phase is ignored;
+// no event of a worker changes anything but that worker's slot.
+//
+// Contract: Handle() is called with every event, and with Timer when
+// next_deadline() has come. Actions are carried out in their order. After
+// action::Exit it does nothing more. Not thread-safe.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "master/supervised.h"
+#include "master/supervisor_types.h"
+
+namespace baton {
+
+class Supervisor {
+ public:
+  // After StopWorker, until SIGKILL. A stop at once is over within a second.
+  static constexpr absl::Duration kStopGrace = absl::Milliseconds(500);
+  // After the time-out that a draining worker was given, until SIGKILL.
+  static constexpr absl::Duration kDrainGrace = absl::Seconds(1);
+  // After StopAccepting, until the supervisor goes on without an answer.
+  static constexpr absl::Duration kAcceptStopTimeout = absl::Seconds(2);
+  // Between a worker's channel closing and its exit.
+  static constexpr absl::Duration kBrokenGrace = absl::Milliseconds(500);
+  // After SIGKILL, until a stop goes on without the exit (a process in
+  // uninterruptible sleep).
+  static constexpr absl::Duration kUnkillableTimeout = absl::Seconds(5);
+  // A worker that asks to be replaced has served at least so long by then.
+  static constexpr absl::Duration kMinReplaceAge = absl::Milliseconds(500);
+  // A second Terminate counts as Quit after more than this: a terminal and a
+  // wrapper often send it twice.
+  static constexpr absl::Duration kSecondTerminate = absl::Seconds(1);
+
+  // `settings` are those of generation 1.
+  explicit Supervisor(const SupervisorSettings& settings);
+
+  std::vector<Action> Handle(Instant now, const Event& event);
+
+  // When Handle() wants a Timer if nothing else happens before.
+  Instant next_deadline() const;
+
+  // --- What it looks like, for the status and for tests.
+
+  ServerState state() const;
+  // The last one that was committed.
+  Generation generation() const { return generation_; }
+  int wanted_workers() const { return settings_.workers; }
+  const std::optional<ReloadResult>& last_reload() const {
+    return last_reload_;
+  }
+  const std::vector<SupervisedSlot>& slots() const { return slots_; }
+  const std::map<WorkerId, SupervisedWorker>& workers() const {
+    return workers_;
+  }
+  // Null for a worker that is gone.
+  const SupervisedWorker* FindWorker(WorkerId id) const;
+  bool exited() const { return phase_ == Phase::kExited; }
+
+ private:
+  enum class Phase {
+    kIdle,      // before Start
+    kStarting,  // until every slot serves for the first time
+    kUp,
+    kDelaying,  // asked to stop, serves on for drain_delay
+    kDraining,
+    kQuitting,
+    kExited,
+  };
+
+  // A reload under way: loaded, and now rolled slot by slot.
+  struct Roll {
+    Generation target = 0;
+    SupervisorSettings settings;
+    bool back = false;  // the target has failed
+    std::string reason;
+    int slot = -1;  // in work, -1 = none
+    // A slot whose forks fail holds the roll up until then.
+    Instant fork_deadline = absl::InfiniteDuration();
+  };
+
+  // Events (supervisor.cc, supervisor_reload.cc, supervisor_stop.cc).
+  void On(const event::Start&);
+  void On(const event::Forked& event);
+  void On(const event::ForkFailed& event);
+  void On(const event::WorkerReady& event);
+  void On(const event::WorkerServing& event);
+  void On(const event::AcceptStopped& event);
+  void On(const event::WorkerDrained& event);
+  void On(const event::ReplaceRequested& event);
+  void On(const event::WorkerBroken& event);
+  void On(const event::WorkerExited& event);
+  void On(const event::ReloadRequested&);
+  void On(const event::ConfigLoaded& event);
+  void On(const event::ConfigRejected& event);
+  void On(const event::TerminateRequested&);
+  void On(const event::QuitRequested&);
+  void On(const event::Timer&) {}
+
+  // Brings what is towards what ought to be.
+  void Settle();
+  void ExpireDeadlines();
+  void ExpireWorker(SupervisedWorker& worker);
+  void ForkWhereWanted();
+  void AdvanceStart();
+  void AdvanceRoll();
+  void CloseUnusedSlots();
+  void AdvanceStop();
+
+  // Start.
+  std::string LateStartReason() const;
+  void FailStart(const std::string& reason);
+
+  // Workers and slots (supervisor_workers.cc).
+  SupervisedWorker* Find(WorkerId id);
+  SupervisedSlot& SlotOf(const SupervisedWorker& worker) {
+    return slots_[worker.slot];
+  }
+  const SupervisorSettings& SettingsOf(Generation generation) const;
+  const SupervisorSettings& drain_settings() const;
+  bool forks_allowed() const;
+  bool stopping() const {
+    return phase_ == Phase::kDraining || phase_ == Phase::kQuitting;
+  }
+  bool alone() const { return settings_.workers == 1; }
+  bool WantsWorker(const SupervisedSlot& slot) const;
+  void ForkWorker(int slot);
+  void Serve(SupervisedWorker& worker);
+  // Neither current nor incoming any more.
+  void Detach(SupervisedWorker& worker);
+  void Retire(SupervisedWorker& worker, bool shut_down_listeners);
+  void StartDrain(SupervisedWorker& worker);
+  void CutBeyondMaxDraining(SupervisedSlot& slot);
+  void EndWorker(SupervisedWorker& worker);
+  void KillWorker(SupervisedWorker& worker);
+  void Discard(SupervisedWorker& worker);
+  void Forget(WorkerId id);
+  // A worker has failed that was to serve, or served. Already detached.
+  void IncomingFailed(const SupervisedWorker& worker, bool killed_from_outside,
+                      const std::string& reason);
+  void CurrentFailed(const SupervisedWorker& worker, bool killed_from_outside,
+                     const std::string& reason);
+  void Failed(SupervisedWorker& worker, bool killed_from_outside,
+              const std::string& reason);
+
+  // Reload (supervisor_reload.cc).
+  void StartReload();
+  void BeginRollBack(const std::string& reason);
+  Generation RollWants(int slot) const;
+  int NextRollSlot() const;
+  bool RollSlotDone(const SupervisedSlot& slot) const;
+  bool RollSlotWaitsForFork() const;
+  bool LeavingGenerationAccepts() const;
+  void FinishRoll();
+  void FinishReload(ReloadResult::Outcome outcome, const std::string& reason,
+                    Generation generation);
+  bool rolling_forward_to(Generation generation) const {
+    return roll_.has_value() && !roll_->back && roll_->target == generation;
+  }
+
+  // Stop (supervisor_stop.cc).
+  void BeginDrain();
+  void BeginQuit();
+  void EndServing(SupervisedWorker& worker);
+
+  void Emit(Action action) { actions_.push_back(std::move(action)); }
+  void Log(action::Severity severity, const char* name,
+           std::vector<std::pair<const char*, action::Log::Value>> fields);
+  void LogWorker(
+      action::Severity severity, const char* name,
+      const SupervisedWorker& worker,
+      std::vector<std::pair<const char*, action::Log::Value>> more = {});
+
+  SupervisorSettings settings_;
+  Phase phase_ = Phase::kIdle;
+  Instant now_ = absl::ZeroDuration();
+  std::vector<Action> actions_;
+
+  std::vector<SupervisedSlot> slots_;
+  std::map<WorkerId, SupervisedWorker> workers_;
+  WorkerId last_worker_ = 0;
+
+  Generation generation_ = 1;
+  Generation last_generation_ = 1;  // the highest number that is used up
+  Generation loading_ = 0;          // asked for by LoadConfig, 0 = none
+  bool reload_pending_ = false;
+  std::optional<Roll> roll_;
+  std::optional<ReloadResult> last_reload_;
+
+  Instant start_deadline_ = absl::InfiniteDuration();
+  Instant stop_asked_at_ = absl::InfiniteDuration();
+  Instant delay_until_ = absl::InfiniteDuration();
+  Instant stop_deadline_ = absl::InfiniteDuration();
+  bool listeners_closed_ = false;
+  bool start_failed_ = false;
+  uint64_t connections_cut_ = 0;  // by stop_timeout
+  uint64_t workers_cut_ = 0;      // killed because they did not end by then
+};
+
+}  // namespace baton
+
+#endif  // BATON_MASTER_SUPERVISOR_H_

@@ -1,0 +1,183 @@
+// The supervisor's reload: load, roll slot by slot, commit or roll back.
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "glog/logging.h"
+#include "master/supervisor.h"
+
+namespace baton {
+
+using action::Severity;
+
+void Supervisor::On(const event::ReloadRequested&) {
+  if (phase_ != Phase::kUp && phase_ != Phase::kStarting) return;
+  // However many are asked for during a reload, one more brings the latest.
+  reload_pending_ = true;
+}
+
+void Supervisor::StartReload() {
+  reload_pending_ = false;
+  loading_ = last_generation_ + 1;
+  Log(Severity::kInfo, "reload_started",
+      {{"generation", static_cast<int64_t>(loading_)}});
+  Emit(action::LoadConfig{loading_});
+}
+
+void Supervisor::On(const event::ConfigRejected& event) {
+  CHECK_EQ(event.generation, loading_) << "nobody asked for it";
+  loading_ = 0;
+  FinishReload(ReloadResult::Outcome::kRejected, event.reason,
+               event.generation);
+}
+
+void Supervisor::On(const event::ConfigLoaded& event) {
+  CHECK_EQ(event.generation, loading_) << "nobody asked for it";
+  CHECK_GE(event.settings.workers, 1);
+  CHECK_GE(event.settings.max_draining, 1);
+  loading_ = 0;
+  last_generation_ = event.generation;
+  // Slots that come are empty until the roll reaches them. One that was on its
+  // way out has sockets again: the load has seen to it.
+  const size_t count = std::max<size_t>(slots_.size(), event.settings.workers);
+  slots_.resize(count);
+  for (int i = 0; i < event.settings.workers; ++i) slots_[i].closed = false;
+  if (phase_ != Phase::kUp) {
+    Emit(action::DropConfig{event.generation});
+    return FinishReload(ReloadResult::Outcome::kRejected,
+                        "the server is stopping", event.generation);
+  }
+  Roll roll;
+  roll.target = event.generation;
+  roll.settings = event.settings;
+  roll_ = roll;
+}
+
+// Which generation a slot has when the roll is through, or has been undone.
+Generation Supervisor::RollWants(int slot) const {
+  const int workers = roll_->back ? settings_.workers : roll_->settings.workers;
+  if (slot >= workers) return 0;
+  return roll_->back ? generation_ : roll_->target;
+}
+
+// The slots that stay in their order, then those that go, from the tail.
+int Supervisor::NextRollSlot() const {
+  const int count = static_cast<int>(slots_.size());
+  for (int i = 0; i < count; ++i) {
+    if (RollWants(i) != 0 && slots_[i].generation != RollWants(i)) return i;
+  }
+  for (int i = count - 1; i >= 0; --i) {
+    if (RollWants(i) == 0 && slots_[i].generation != 0) return i;
+  }
+  return -1;
+}
+
+bool Supervisor::RollSlotDone(const SupervisedSlot& slot) const {
+  for (WorkerId id : slot.outgoing) {
+    if (FindWorker(id)->phase == WorkerPhase::kRetiring) return false;
+  }
+  if (slot.generation == 0) return slot.current == 0 && slot.incoming == 0;
+  const SupervisedWorker* current = FindWorker(slot.current);
+  const bool serves =
+      current != nullptr && current->generation == slot.generation;
+  // The old configuration may be no better: its back-off holds up nobody else.
+  return serves || (roll_->back && slot.retry_at > now_);
+}
+
+bool Supervisor::RollSlotWaitsForFork() const {
+  if (!forks_allowed() || !roll_.has_value() || roll_->back) return false;
+  return roll_->slot >= 0 && WantsWorker(slots_[roll_->slot]);
+}
+
+void Supervisor::AdvanceRoll() {
+  if (!forks_allowed()) return;
+  while (roll_.has_value()) {
+    if (RollSlotWaitsForFork() && now_ >= roll_->fork_deadline) {
+      const std::string& error = slots_[roll_->slot].fork_error;
+      BeginRollBack(error.empty() ? "no new worker within ready_timeout"
+                                  : error);
+      ForkWhereWanted();
+    }
+    if (roll_->slot >= 0) {
+      if (!RollSlotDone(slots_[roll_->slot])) return;
+      roll_->slot = -1;
+    }
+    const int next = NextRollSlot();
+    if (next < 0) {
+      // A roll back whose workers do not come up ends early if there is
+      // something newer to try.
+      const bool overtaken = roll_->back && reload_pending_;
+      if (LeavingGenerationAccepts() && !overtaken) return;
+      FinishRoll();
+      break;
+    }
+    roll_->slot = next;
+    roll_->fork_deadline = now_ + roll_->settings.ready_timeout;
+    slots_[next].generation = RollWants(next);
+    slots_[next].retry_at = now_;
+    ForkWhereWanted();
+  }
+  if (reload_pending_ && phase_ == Phase::kUp && loading_ == 0) StartReload();
+}
+
+// Then its listeners must not go yet.
+bool Supervisor::LeavingGenerationAccepts() const {
+  return std::any_of(
+      workers_.begin(), workers_.end(), [this](const auto& entry) {
+        const SupervisedWorker& worker = entry.second;
+        const bool leaves = roll_->back == (worker.generation == roll_->target);
+        return leaves && worker.phase <= WorkerPhase::kRetiring;
+      });
+}
+
+void Supervisor::BeginRollBack(const std::string& reason) {
+  CHECK(!roll_->back);
+  roll_->back = true;
+  roll_->reason = reason;
+  roll_->slot = -1;
+  Log(Severity::kWarning, "reload_rolling_back",
+      {{"generation", static_cast<int64_t>(roll_->target)},
+       {"reason", reason}});
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    SupervisedSlot& slot = slots_[i];
+    SupervisedWorker* incoming = Find(slot.incoming);
+    if (incoming != nullptr && incoming->generation == roll_->target) {
+      Discard(*incoming);
+    }
+    // Where the new generation serves, it goes on until its turn comes.
+    const SupervisedWorker* current = FindWorker(slot.current);
+    if (current != nullptr && current->generation == roll_->target) continue;
+    if (slot.generation == RollWants(static_cast<int>(i))) continue;
+    slot.generation = RollWants(static_cast<int>(i));
+    slot.retry_at = now_;
+  }
+}
+
+void Supervisor::FinishRoll() {
+  const Roll roll = *roll_;
+  roll_.reset();
+  if (roll.back) {
+    Emit(action::DropConfig{roll.target});
+    return FinishReload(ReloadResult::Outcome::kRolledBack, roll.reason,
+                        roll.target);
+  }
+  generation_ = roll.target;
+  settings_ = roll.settings;
+  Emit(action::CommitConfig{roll.target});
+  FinishReload(ReloadResult::Outcome::kOk, "", roll.target);
+}
+
+void Supervisor::FinishReload(ReloadResult::Outcome outcome,
+                              const std::string& reason,
+                              Generation generation) {
+  last_reload_ = ReloadResult{outcome, reason, generation};
+  std::vector<std::pair<const char*, action::Log::Value>> fields = {
+      {"outcome", std::string(ReloadOutcomeName(outcome))},
+      {"generation", static_cast<int64_t>(generation)}};
+  if (!reason.empty()) fields.emplace_back("reason", reason);
+  Log(outcome == ReloadResult::Outcome::kOk ? Severity::kInfo
+                                            : Severity::kWarning,
+      "reload_finished", std::move(fields));
+}
+
+}  // namespace baton

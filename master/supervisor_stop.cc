@@ -1,0 +1,91 @@
+// The supervisor's way to the end: delay, drain, quit, exit code.
+
+#include "glog/logging.h"
+#include "master/supervisor.h"
+
+namespace baton {
+
+using action::Severity;
+
+void Supervisor::On(const event::TerminateRequested&) {
+  if (phase_ == Phase::kIdle || phase_ == Phase::kStarting) {
+    Log(Severity::kInfo, "stop_started", {{"how", "at_once"}});
+    return BeginQuit();  // nobody is served yet
+  }
+  if (phase_ != Phase::kUp) {
+    if (now_ - stop_asked_at_ > kSecondTerminate) BeginQuit();
+    return;
+  }
+  stop_asked_at_ = now_;
+  phase_ = Phase::kDelaying;
+  delay_until_ = now_ + settings_.drain_delay;
+  Log(Severity::kInfo, "stop_started",
+      {{"how", "graceful"},
+       {"drain_delay_ms", absl::ToInt64Milliseconds(settings_.drain_delay)},
+       {"stop_timeout_ms", absl::ToInt64Milliseconds(settings_.stop_timeout)}});
+}
+
+void Supervisor::On(const event::QuitRequested&) {
+  if (phase_ == Phase::kQuitting) return;
+  Log(Severity::kInfo, "stop_started", {{"how", "at_once"}});
+  BeginQuit();
+}
+
+void Supervisor::BeginDrain() {
+  phase_ = Phase::kDraining;
+  stop_deadline_ = now_ + settings_.stop_timeout;
+  if (roll_.has_value()) {
+    const Generation target = roll_->target;
+    roll_.reset();
+    FinishReload(ReloadResult::Outcome::kRolledBack, "the server is stopping",
+                 target);
+  }
+  for (auto& [id, worker] : workers_) EndServing(worker);
+}
+
+void Supervisor::EndServing(SupervisedWorker& worker) {
+  switch (worker.phase) {
+    case WorkerPhase::kForking:
+    case WorkerPhase::kStarting:
+    case WorkerPhase::kReady:
+      return EndWorker(worker);
+    case WorkerPhase::kAdding:
+    case WorkerPhase::kServing:
+      return Retire(worker, /*shut_down_listeners=*/true);
+    case WorkerPhase::kDraining:
+      return StartDrain(worker);  // has less time from now on
+    case WorkerPhase::kRetiring:
+    case WorkerPhase::kEnding:
+    case WorkerPhase::kKilled:
+      return;
+  }
+}
+
+void Supervisor::BeginQuit() {
+  phase_ = Phase::kQuitting;
+  roll_.reset();
+  for (auto& [id, worker] : workers_) EndWorker(worker);
+}
+
+void Supervisor::AdvanceStop() {
+  if (!stopping()) return;
+  bool accepting = false;
+  for (const auto& [id, worker] : workers_) {
+    accepting = accepting || worker.phase == WorkerPhase::kRetiring;
+  }
+  if (!accepting && !listeners_closed_) {
+    listeners_closed_ = true;
+    Emit(action::CloseListeners{});
+  }
+  if (!workers_.empty()) return;
+  const bool cut = connections_cut_ != 0 || workers_cut_ != 0;
+  const int code = start_failed_ ? 1 : cut ? 3 : 0;
+  phase_ = Phase::kExited;
+  Log(cut ? Severity::kWarning : Severity::kInfo, "stopped",
+      {{"exit_code", int64_t{code}},
+       {"connections_cut", static_cast<int64_t>(connections_cut_)},
+       {"workers_cut", static_cast<int64_t>(workers_cut_)}});
+  Emit(action::Exit{code});
+}
+
+}  // namespace baton

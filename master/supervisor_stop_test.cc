@@ -1,0 +1,179 @@
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "master/supervisor.h"
+#include "master/supervisor_driver.h"
+
+namespace baton {
+namespace {
+
+using testing::HasSubstr;
+
+SupervisorSettings Workers(int count) {
+  SupervisorSettings settings;
+  settings.workers = count;
+  return settings;
+}
+
+TEST(SupervisorStopTest, TerminateDrainsAndEndsWith0) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  driver.Do(event::TerminateRequested{});
+  const auto stops = driver.All<action::StopAccepting>();
+  ASSERT_EQ(stops.size(), 2u);
+  EXPECT_TRUE(stops[0].shut_down_listeners);
+  EXPECT_EQ(driver.supervisor.state(), ServerState::kStopping);
+  driver.Do(event::AcceptStopped{1});
+  EXPECT_EQ(driver.Only<action::Drain>().worker, 1u);
+  EXPECT_EQ(driver.Only<action::Drain>().timeout, absl::Seconds(8));
+  EXPECT_FALSE(driver.Has<action::CloseListeners>()) << "worker 2 accepts";
+  driver.Do(event::AcceptStopped{2});
+  EXPECT_TRUE(driver.Has<action::CloseListeners>());
+  driver.Do(event::WorkerDrained{1, 0});
+  driver.Exit(1);
+  EXPECT_FALSE(driver.Has<action::Exit>());
+  driver.Exit(2);
+  EXPECT_EQ(driver.Only<action::Exit>().code, 0);
+  EXPECT_FALSE(driver.Has<action::CloseListeners>()) << "once";
+}
+
+TEST(SupervisorStopTest, RequestsCutByStopTimeoutMakeIt3) {
+  SupervisorDriver driver(Workers(1));
+  driver.StartAll();
+  driver.Do(event::TerminateRequested{});
+  driver.Do(event::AcceptStopped{1});
+  driver.Advance(absl::Seconds(8));
+  driver.Do(event::WorkerDrained{1, 5});
+  driver.Exit(1);
+  EXPECT_EQ(driver.Only<action::Exit>().code, 3);
+  EXPECT_THAT(driver.Logged("stopped"), HasSubstr("connections_cut=5"));
+}
+
+TEST(SupervisorStopTest, AWorkerThatDoesNotEndIsKilledAndMakesIt3) {
+  SupervisorDriver driver(Workers(1));
+  driver.StartAll();
+  driver.Do(event::TerminateRequested{});
+  driver.Do(event::AcceptStopped{1});
+  driver.Advance(absl::Seconds(8) + Supervisor::kDrainGrace);
+  EXPECT_EQ(driver.Only<action::Kill>().worker, 1u);
+  driver.Exit(1, ExitStatus::Signalled(SIGKILL));
+  EXPECT_EQ(driver.Only<action::Exit>().code, 3);
+  EXPECT_THAT(driver.Logged("stopped"), HasSubstr("workers_cut=1"));
+}
+
+TEST(SupervisorStopTest, AWorkerThatCanNotEvenBeKilledDoesNotHoldUpTheStop) {
+  SupervisorDriver driver(Workers(1));
+  driver.StartAll();
+  driver.Do(event::QuitRequested{});
+  driver.Advance(Supervisor::kStopGrace + Supervisor::kUnkillableTimeout);
+  EXPECT_TRUE(driver.Has<action::Exit>());
+}
+
+TEST(SupervisorStopTest, DrainDelayKeepsServingAndReplacing) {
+  SupervisorSettings settings = Workers(2);
+  settings.drain_delay = absl::Seconds(5);
+  SupervisorDriver driver(settings);
+  driver.StartAll();
+  driver.Do(event::TerminateRequested{});
+  EXPECT_EQ(driver.supervisor.state(), ServerState::kStopping);
+  EXPECT_FALSE(driver.Has<action::StopAccepting>());
+  driver.Exit(1, ExitStatus::Signalled(SIGKILL));
+  EXPECT_TRUE(driver.Has<action::Fork>());
+  driver.Up(driver.incoming(0));
+  // A TERM for the whole group reaches workers too: nothing more happens.
+  driver.Do(event::ReplaceRequested{2});
+  EXPECT_TRUE(driver.actions.empty());
+  driver.Advance(absl::Seconds(5));
+  EXPECT_EQ(driver.All<action::StopAccepting>().size(), 2u);
+}
+
+TEST(SupervisorStopTest, ASecondTerminateAtOnceMeansNothing) {
+  SupervisorDriver driver(Workers(1));
+  driver.StartAll();
+  driver.Do(event::TerminateRequested{});
+  driver.Advance(absl::Seconds(1));
+  driver.Do(event::TerminateRequested{});
+  EXPECT_TRUE(driver.actions.empty());
+}
+
+TEST(SupervisorStopTest, ASecondTerminateLaterStopsAtOnce) {
+  SupervisorDriver driver(Workers(1));
+  driver.StartAll();
+  driver.Do(event::TerminateRequested{});
+  driver.Advance(absl::Milliseconds(1001));
+  driver.Do(event::TerminateRequested{});
+  EXPECT_EQ(driver.Only<action::StopWorker>().worker, 1u);
+  driver.Exit(1);
+  EXPECT_EQ(driver.Only<action::Exit>().code, 0);
+}
+
+TEST(SupervisorStopTest, QuitIsOverWithinASecond) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  driver.Do(event::QuitRequested{});
+  EXPECT_EQ(driver.All<action::StopWorker>().size(), 2u);
+  EXPECT_TRUE(driver.Has<action::CloseListeners>());
+  driver.Exit(1);
+  driver.Advance(Supervisor::kStopGrace);
+  EXPECT_EQ(driver.Only<action::Kill>().worker, 2u);
+  driver.Exit(2, ExitStatus::Signalled(SIGKILL));
+  EXPECT_EQ(driver.Only<action::Exit>().code, 0);
+}
+
+TEST(SupervisorStopTest, NobodyIsReplacedOnceTheDrainHasBegun) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  driver.Do(event::TerminateRequested{});
+  driver.Exit(1, ExitStatus::Signalled(SIGKILL));
+  driver.Advance(absl::Seconds(2));
+  EXPECT_FALSE(driver.Has<action::Fork>());
+  driver.Exit(2);
+  EXPECT_EQ(driver.Only<action::Exit>().code, 0);
+}
+
+TEST(SupervisorStopTest, TerminateDuringTheStartEndsItAtOnce) {
+  SupervisorDriver driver(Workers(2));
+  driver.Do(event::Start{});
+  driver.Ready(1);
+  driver.Do(event::TerminateRequested{});
+  EXPECT_EQ(driver.All<action::StopWorker>().size(), 2u);
+  driver.Exit(1);
+  driver.Exit(2);
+  EXPECT_EQ(driver.Only<action::Exit>().code, 0);
+}
+
+TEST(SupervisorStopTest, TerminateDuringAReloadEndsBothGenerations) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  driver.Reload(Workers(2));
+  driver.Up(driver.incoming(0));
+  driver.Do(event::AcceptStopped{1});
+  const WorkerId starting = driver.incoming(1);
+  driver.Do(event::TerminateRequested{});
+  EXPECT_EQ(driver.Only<action::StopWorker>().worker, starting);
+  EXPECT_EQ(driver.All<action::StopAccepting>().size(), 2u);
+  // The one that was free to take its time has to end too.
+  EXPECT_EQ(driver.Only<action::Drain>().worker, 1u);
+  EXPECT_EQ(driver.Only<action::Drain>().timeout, absl::Seconds(8));
+  driver.Do(event::ReloadRequested{});
+  EXPECT_TRUE(driver.actions.empty());
+  EXPECT_THAT(driver.supervisor.last_reload()->reason, HasSubstr("stopping"));
+}
+
+TEST(SupervisorStopTest, AForkAnsweredAfterTheStopIsEnded) {
+  Supervisor supervisor(Workers(1));
+  supervisor.Handle(absl::ZeroDuration(), event::Start{});
+  supervisor.Handle(absl::ZeroDuration(), event::TerminateRequested{});
+  const auto actions =
+      supervisor.Handle(absl::ZeroDuration(), event::Forked{1, 1234});
+  bool stopped = false;
+  for (const Action& action : actions) {
+    stopped = stopped || std::holds_alternative<action::StopWorker>(action);
+  }
+  EXPECT_TRUE(stopped);
+  supervisor.Handle(absl::ZeroDuration(),
+                    event::WorkerExited{1, ExitStatus::Exited(0)});
+  EXPECT_TRUE(supervisor.exited());
+}
+
+}  // namespace
+}  // namespace baton

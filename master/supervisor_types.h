@@ -1,0 +1,211 @@
+#ifndef BATON_MASTER_SUPERVISOR_TYPES_H_
+#define BATON_MASTER_SUPERVISOR_TYPES_H_
+
+// What goes into the supervisor (events) and what comes out (actions).
+//
+// Both are plain values, so that a test can write them down, a simulation can
+// make them up, and a log of them can be replayed. Workers are named by a
+// WorkerId that is never used twice, not by PID: a PID may belong to a stranger
+// by the time that an action reaches it.
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "master/exit_status.h"
+
+namespace baton {
+
+// 0 is no worker.
+using WorkerId = uint64_t;
+
+// Numbers the configurations that workers were started with, 1 for the first.
+// A reload that is rolled back uses its number up, a rejected one does not.
+// 0 is none.
+using Generation = uint64_t;
+
+// Monotonic time since an arbitrary origin; InfiniteDuration() = never.
+using Instant = absl::Duration;
+
+// The part of a configuration that supervision goes by.
+struct SupervisorSettings {
+  int workers = 1;  // at least 1
+  absl::Duration ready_timeout = absl::Seconds(10);
+  // Infinite: a draining worker may live as long as its connections.
+  absl::Duration drain_timeout = absl::InfiniteDuration();
+  int max_draining = 8;  // per slot, at least 1
+  absl::Duration drain_delay = absl::ZeroDuration();
+  absl::Duration stop_timeout = absl::Seconds(8);
+};
+
+namespace event {
+
+struct Start {};
+
+// The outcome of an action::Fork.
+struct Forked {
+  WorkerId worker;
+  pid_t pid;
+};
+struct ForkFailed {
+  WorkerId worker;
+  std::string reason;
+};
+
+// What workers say over their channels. The shell names the worker by the
+// channel, whatever the message claims.
+struct WorkerReady {
+  WorkerId worker;
+};
+struct WorkerServing {
+  WorkerId worker;
+};
+struct AcceptStopped {
+  WorkerId worker;
+};
+struct WorkerDrained {
+  WorkerId worker;
+  uint64_t connections_cut;
+};
+struct ReplaceRequested {
+  WorkerId worker;
+};
+// The worker's channel is closed or brought garbage, but it lives.
+struct WorkerBroken {
+  WorkerId worker;
+  std::string reason;
+};
+
+struct WorkerExited {
+  WorkerId worker;
+  ExitStatus status;
+};
+
+struct ReloadRequested {};
+// The outcome of an action::LoadConfig.
+struct ConfigLoaded {
+  Generation generation;
+  SupervisorSettings settings;
+};
+struct ConfigRejected {
+  Generation generation;
+  std::string reason;
+};
+
+struct TerminateRequested {};  // SIGTERM, SIGINT
+struct QuitRequested {};       // SIGQUIT
+
+// next_deadline() has come. Harmless at any other time.
+struct Timer {};
+
+}  // namespace event
+
+using Event = std::variant<
+    event::Start, event::Forked, event::ForkFailed, event::WorkerReady,
+    event::WorkerServing, event::AcceptStopped, event::WorkerDrained,
+    event::ReplaceRequested, event::WorkerBroken, event::WorkerExited,
+    event::ReloadRequested, event::ConfigLoaded, event::ConfigRejected,
+    event::TerminateRequested, event::QuitRequested, event::Timer>;
+
+namespace action {
+
+// Answered by Forked or ForkFailed, at once or later.
+struct Fork {
+  WorkerId worker;
+  int slot;
+  Generation generation;
+};
+
+// Messages to a worker, see worker/channel_messages.h.
+struct Serve {
+  WorkerId worker;
+};
+struct StopAccepting {
+  WorkerId worker;
+  bool shut_down_listeners;
+};
+struct Drain {
+  WorkerId worker;
+  absl::Duration timeout;
+};
+struct StopWorker {
+  WorkerId worker;
+};
+
+struct Kill {
+  WorkerId worker;
+  int signal;
+};
+
+// Read and check the configuration, bind what is new in it, keep both. Answered
+// by ConfigLoaded or ConfigRejected, at once or later.
+struct LoadConfig {
+  Generation generation;
+};
+// The configuration that serves from now on: the one before may go, with the
+// listeners that only it had.
+struct CommitConfig {
+  Generation generation;
+};
+// A loaded configuration that is given up, with the listeners that only it had.
+struct DropConfig {
+  Generation generation;
+};
+
+// Nobody accepts from this slot's sockets any more: close them.
+struct CloseSlot {
+  int slot;
+};
+// The server stops: shut down and close every listener.
+struct CloseListeners {};
+
+// All workers serve for the first time.
+struct AnnounceReady {};
+
+// The last action of all: no worker is left.
+struct Exit {
+  int code;
+};
+
+enum class Severity { kInfo, kWarning, kError };
+
+// A state change, for the log.
+struct Log {
+  using Value = std::variant<int64_t, std::string>;
+
+  Severity severity;
+  const char* name;  // [a-z0-9_], stable
+  std::vector<std::pair<const char*, Value>> fields;
+};
+
+}  // namespace action
+
+using Action =
+    std::variant<action::Fork, action::Serve, action::StopAccepting,
+                 action::Drain, action::StopWorker, action::Kill,
+                 action::LoadConfig, action::CommitConfig, action::DropConfig,
+                 action::CloseSlot, action::CloseListeners,
+                 action::AnnounceReady, action::Exit, action::Log>;
+
+enum class ServerState { kStarting, kRunning, kReloading, kStopping };
+
+struct ReloadResult {
+  enum class Outcome { kOk, kRejected, kRolledBack };
+
+  Outcome outcome = Outcome::kOk;
+  std::string reason;         // empty if ok
+  Generation generation = 0;  // that the reload would have been or is
+};
+
+// "running", "rolled_back": as the status shows them.
+const char* ServerStateName(ServerState state);
+const char* ReloadOutcomeName(ReloadResult::Outcome outcome);
+
+}  // namespace baton
+
+#endif  // BATON_MASTER_SUPERVISOR_TYPES_H_
