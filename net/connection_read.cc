@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/base/attributes.h"
 #include "net/connection_core.h"
 #include "net/connection_table.h"
 
@@ -17,26 +18,77 @@ using internal::ConnectionCore;
 using internal::ReadOperation;
 using internal::WriteOperation;
 
+inline void ConnectionTable::CountReceived(ConnectionCore& core, ssize_t got,
+                                           size_t room) {
+  core.bytes_in += static_cast<uint64_t>(got);
+  counters_->bytes_in.Add(static_cast<uint64_t>(got));
+  // Short: the socket is drained, and later bytes come with an edge of their
+  // own (epoll(7), Q9).
+  if (static_cast<size_t>(got) < room && !core.Has(ConnectionCore::kReadOn))
+    core.Clear(ConnectionCore::kReadable);
+}
+
+// The short way of nearly every ReadSome: whatever has come on a plain socket
+// in good health, nobody's bytes being in the way. True if it read something.
+// False: nothing is decided.
+ABSL_ATTRIBUTE_ALWAYS_INLINE
+inline bool ConnectionTable::ReadAtOnce(ConnectionCore& core) {
+  constexpr uint16_t kFit = ConnectionCore::kReadable |
+                            ConnectionCore::kWritable |
+                            ConnectionCore::kResumed;
+  if ((core.flags & ~kFit) != 0 || !core.Has(ConnectionCore::kReadable) ||
+      borrower_ != nullptr || budget_ == 0) {
+    return false;
+  }
+  --budget_;
+  const ssize_t got = recv(core.fd, shared_.get(), kSharedBufferBytes, 0);
+  if (got <= 0) {
+    NoteReadError(core, got < 0 ? errno : 0);
+    return false;
+  }
+  CountReceived(core, got, kSharedBufferBytes);
+  last_read_ = ReadResult(shared_.get(), static_cast<uint32_t>(got));
+  return true;
+}
+
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline void ConnectionTable::StepRead(
+    ConnectionCore& core) {
+  ReadOperation& op = *core.reader;
+  if (!(op.kind == ReadOperation::kSome && ReadAtOnce(core)) && !TryRead(op))
+    return;
+  core.reader = nullptr;
+  op.waiter.Resume();
+}
+
 void ConnectionTable::OnEvents(uint32_t index, uint32_t generation,
                                uint32_t events) {
   ConnectionCore& core = cores_[index];
-  if ((core.generation & EventLoop::kGenerationMask) != generation)
+  if ((core.generation & EventLoop::kGenerationMask) != generation) {
     return loop_.CountStaleEvent();
-  if (events == (EPOLLIN | EPOLLOUT)) {
-    core.flags |= ConnectionCore::kReadable | ConnectionCore::kWritable;
-  } else {
-    NoteEvents(core, events);
   }
-  const bool again = (events & EventLoop::kReadyEvent) != 0;
   budget_ = kBudget;
+  if (events == (EPOLLIN | EPOLLOUT) && core.writer == nullptr) {
+    core.flags |= ConnectionCore::kReadable | ConnectionCore::kWritable;
+    if (core.reader != nullptr) StepRead(core);
+  } else {
+    OnOtherEvents(core, events);
+  }
+}
+
+void ConnectionTable::OnOtherEvents(ConnectionCore& core, uint32_t events) {
+  const uint32_t generation = core.generation;
+  const bool again = (events & EventLoop::kReadyEvent) != 0;
+  NoteEvents(core, events);
   if (core.writer != nullptr &&
       (again || core.Has(ConnectionCore::kWritable))) {
     StepWrite(core);
     // The coroutine has run: the connection may be gone.
-    if ((core.generation & EventLoop::kGenerationMask) != generation) return;
+    if (core.generation != generation) return;
   }
-  if (core.reader != nullptr && (again || core.Has(ConnectionCore::kReadable)))
+  if (core.reader != nullptr &&
+      (again || core.Has(ConnectionCore::kReadable))) {
     StepRead(core);
+  }
 }
 
 void ConnectionTable::NoteEvents(ConnectionCore& core, uint32_t events) {
@@ -49,14 +101,6 @@ void ConnectionTable::NoteEvents(ConnectionCore& core, uint32_t events) {
   if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0)
     flags |= ConnectionCore::kWritable;
   core.flags |= flags;
-}
-
-void ConnectionTable::StepRead(ConnectionCore& core) {
-  ReadOperation& op = *core.reader;
-  if (!(op.kind == ReadOperation::kSome && ReadAtOnce(core)) && !TryRead(op))
-    return;
-  core.reader = nullptr;
-  op.waiter.Resume();
 }
 
 void ConnectionTable::StepWrite(ConnectionCore& core) {
@@ -83,28 +127,6 @@ void ConnectionTable::Consume(ConnectionCore& core, uint32_t size) {
       core.Clear(ConnectionCore::kStored);
     }
   }
-}
-
-// The short way of nearly every ReadSome: whatever has come on a plain socket
-// in good health, nobody's bytes being in the way. True if it read something.
-// False: nothing is decided.
-inline bool ConnectionTable::ReadAtOnce(ConnectionCore& core) {
-  constexpr uint16_t kFit = ConnectionCore::kReadable |
-                            ConnectionCore::kWritable |
-                            ConnectionCore::kResumed;
-  if ((core.flags & ~kFit) != 0 || !core.Has(ConnectionCore::kReadable) ||
-      borrower_ != nullptr || budget_ == 0) {
-    return false;
-  }
-  --budget_;
-  const ssize_t got = recv(core.fd, shared_.get(), kSharedBufferBytes, 0);
-  if (got <= 0) {
-    NoteReadError(core, got < 0 ? errno : 0);
-    return false;
-  }
-  CountReceived(core, got, kSharedBufferBytes);
-  last_read_ = ReadResult(shared_.get(), static_cast<uint32_t>(got));
-  return true;
 }
 
 bool ConnectionTable::TryRead(ReadOperation& op) {
@@ -236,16 +258,6 @@ ConnectionTable::Fill ConnectionTable::FillFromPeer(ConnectionCore& core,
     return Fill::kMore;
   }
   return NoteReadError(core, static_cast<int>(-got));
-}
-
-void ConnectionTable::CountReceived(ConnectionCore& core, ssize_t got,
-                                    size_t room) {
-  core.bytes_in += static_cast<uint64_t>(got);
-  counters_->bytes_in.Add(static_cast<uint64_t>(got));
-  // Short: the socket is drained, and later bytes come with an edge of their
-  // own (epoll(7), Q9).
-  if (static_cast<size_t>(got) < room && !core.Has(ConnectionCore::kReadOn))
-    core.Clear(ConnectionCore::kReadable);
 }
 
 // `error`: errno, or 0 for the end of the stream.

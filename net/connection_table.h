@@ -190,6 +190,7 @@ class ConnectionTable final : public LoopClient {
 
   bool WaitToReadInGeneral(internal::ReadOperation& op);
   bool ReadAtOnce(internal::ConnectionCore& core);
+  void OnOtherEvents(internal::ConnectionCore& core, uint32_t events);
   void NoteEvents(internal::ConnectionCore& core, uint32_t events);
   void StepRead(internal::ConnectionCore& core);
   void StepWrite(internal::ConnectionCore& core);
