@@ -125,11 +125,17 @@ class Epoll {
     EXPECT_EQ(epoll_ctl(fd_.get(), EPOLL_CTL_ADD, fd, &event), 0);
   }
 
+  // epoll_event is packed: its members can't be referred to.
+  struct Event {
+    uint32_t events;
+    uint64_t data;
+  };
+
   // The next event; events == 0 when there is none.
-  epoll_event Wait(int timeout_ms) {
+  Event Wait(int timeout_ms) {
     epoll_event event = {};
-    if (epoll_wait(fd_.get(), &event, 1, timeout_ms) == 1) return event;
-    return {};
+    if (epoll_wait(fd_.get(), &event, 1, timeout_ms) != 1) return {};
+    return {event.events, event.data.u64};
   }
 
  private:
@@ -229,9 +235,9 @@ TEST(KernelFactsTest, EdgeTriggeredAddReportsWhatArrivedBefore) {
   ASSERT_TRUE(IsReady(pair.server.get(), POLLRDHUP));
   Epoll epoll;
   epoll.Add(pair.server.get(), EPOLLIN | EPOLLRDHUP | EPOLLET, 7);
-  const epoll_event event = epoll.Wait(0);
+  const Epoll::Event event = epoll.Wait(0);
   EXPECT_EQ(event.events, static_cast<uint32_t>(EPOLLIN | EPOLLRDHUP));
-  EXPECT_EQ(event.data.u64, 7u);
+  EXPECT_EQ(event.data, 7u);
   EXPECT_EQ(epoll.Wait(0).events, 0u);
 }
 
@@ -250,7 +256,7 @@ TEST(KernelFactsTest, ACopyKeepsAClosedDescriptorInEpoll) {
   UniqueFd copy(dup(watched.get()));
   watched.reset();
   ASSERT_EQ(send(peer.get(), "x", 1, 0), 1);
-  EXPECT_EQ(epoll.Wait(kDeadline_ms).data.u64, 42u);
+  EXPECT_EQ(epoll.Wait(kDeadline_ms).data, 42u);
   // Closing the last copy does remove it: no EPOLL_CTL_DEL for an ordinary
   // close.
   copy.reset();
