@@ -1,0 +1,99 @@
+#include "master/flags.h"
+
+#include <array>
+
+#include "absl/algorithm/container.h"
+#include "gflags/gflags.h"
+#include "master/flag_values.h"
+#include "net/socket_options.h"
+#include "net/units.h"
+
+// The descriptions are what --help shows, one line each.
+
+DEFINE_string(listen, "", "what to serve");
+DEFINE_int64(max_connections, 0, "per worker; 0: what RLIMIT_NOFILE allows");
+DEFINE_int64(max_connections_per_ip, 0, "per worker; 0: no limit");
+DEFINE_string(idle_timeout, "60s", "reap one idle for that long; 0s: never");
+DEFINE_string(write_timeout, "20s",
+              "drop a peer that takes nothing; 0s: never");
+DEFINE_string(tcp_keepalive, "60s:5s:3", "idle:interval:count, or off");
+DEFINE_string(tcp_user_timeout, "75s",
+              "for unacknowledged data; 0s: the kernel's");
+
+DEFINE_int32(workers, 0, "0: one per usable CPU");
+DEFINE_string(worker_memory, "0", "what one may need: start no more than fit");
+DEFINE_bool(pin_workers, false, "worker i runs on usable CPU i");
+DEFINE_string(user, "", "workers run as this user");
+DEFINE_string(group, "", "and in this group, not the user's own");
+DEFINE_string(ready_timeout, "10s", "a worker not ready by then has failed");
+
+DEFINE_string(drain_timeout, "0s", "for an old worker's connections; 0s: any");
+DEFINE_string(drain_delay, "0s", "after SIGTERM, serve on that long first");
+DEFINE_string(stop_timeout, "8s", "how long a stop may take");
+
+DEFINE_bool(check, false, "is the configuration good? exit 0 or 2");
+DEFINE_string(pid_file, "", "locked; written when ready, removed at exit");
+
+DEFINE_string(log_file, "", "appended to, instead of stderr");
+DEFINE_string(log_format, "text", "a record is a line, or a JSON object");
+
+namespace baton {
+namespace {
+
+template <auto Parse>
+absl::Status Check(absl::string_view value) {
+  return Parse(value).status();
+}
+
+constexpr char kServe[] = "Serving";
+constexpr char kWorkers[] = "Workers";
+constexpr char kStop[] = "Reload and stop";
+constexpr char kConfiguration[] = "Configuration";
+constexpr char kLog[] = "Log";
+constexpr char kOther[] = "Other";
+
+constexpr std::array<OwnFlag, 24> kOwnFlags = {{
+    {"listen", "URL[,URL...]", kServe, Check<ParseListeners>},
+    {"max_connections", "N", kServe, Check<ParseMaxConnections>},
+    {"max_connections_per_ip", "N", kServe, Check<ParseMaxConnectionsPerIp>},
+    {"idle_timeout", "DURATION", kServe, Check<ParseTimeout>},
+    {"write_timeout", "DURATION", kServe, Check<ParseTimeout>},
+    {"tcp_keepalive", "PROBES", kServe, Check<ParseKeepalive>},
+    {"tcp_user_timeout", "DURATION", kServe, Check<ParseTcpUserTimeout>},
+
+    {"workers", "N", kWorkers, Check<ParseWorkers>},
+    {"worker_memory", "SIZE", kWorkers, Check<ParseSize>},
+    {"pin_workers", "", kWorkers, Check<ParseBool>},
+    {"user", "NAME", kWorkers, Check<ParseText>},
+    {"group", "NAME", kWorkers, Check<ParseText>},
+    {"ready_timeout", "DURATION", kWorkers, Check<ParseReadyTimeout>},
+
+    {"drain_timeout", "DURATION", kStop, Check<ParseTimeout>},
+    {"drain_delay", "DURATION", kStop, Check<ParseTimeout>},
+    {"stop_timeout", "DURATION", kStop, Check<ParseTimeout>},
+
+    {"flagfile", "FILE", kConfiguration, nullptr,
+     "more flags; SIGHUP reads it again"},
+    {"check", "", kConfiguration, Check<ParseBool>},
+    {"pid_file", "PATH", kConfiguration, Check<ParseText>},
+
+    {"log_file", "PATH", kLog, Check<ParseText>},
+    {"log_format", "text|json", kLog, Check<ParseLogFormat>},
+
+    {"help", "", kOther, nullptr, "this screen"},
+    {"helpfull", "", kOther, nullptr,
+     "the program's own flags and glog's, too"},
+    {"version", "", kOther, nullptr, "version, build and compiler"},
+}};
+
+}  // namespace
+
+absl::Span<const OwnFlag> OwnFlags() { return kOwnFlags; }
+
+const OwnFlag* FindOwnFlag(absl::string_view name) {
+  const auto found = absl::c_find_if(
+      kOwnFlags, [name](const OwnFlag& flag) { return flag.name == name; });
+  return found == kOwnFlags.end() ? nullptr : &*found;
+}
+
+}  // namespace baton

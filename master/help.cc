@@ -1,0 +1,98 @@
+#include "master/help.h"
+
+#include <cstddef>
+#include <vector>
+
+#include "absl/algorithm/container.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "gflags/gflags.h"
+#include "master/flag_registry.h"
+#include "master/flags.h"
+
+namespace baton {
+namespace {
+
+absl::string_view BaseName(absl::string_view path) {
+  const size_t slash = path.rfind('/');
+  return slash == absl::string_view::npos ? path : path.substr(slash + 1);
+}
+
+// The scheme that the examples are about.
+absl::string_view ExampleScheme(absl::Span<const std::string> schemes) {
+  if (schemes.empty()) return "SCHEME";
+  if (absl::c_linear_search(schemes, "echo")) return "echo";
+  return schemes.front();
+}
+
+// "  --name=VALUE            help [default]"
+std::string FlagLine(absl::string_view name, absl::string_view value,
+                     absl::string_view help, absl::string_view fallback) {
+  return absl::StrFormat(
+      "  %-29s%s%s\n",
+      absl::StrCat("--", name, value.empty() ? "" : "=", value, " "), help,
+      fallback.empty() ? "" : absl::StrCat(" [", fallback, "]"));
+}
+
+std::string OwnFlagLine(const OwnFlag& own) {
+  if (!own.help.empty()) return FlagLine(own.name, own.value, own.help, "");
+  const google::CommandLineFlagInfo flag =
+      google::GetCommandLineFlagInfoOrDie(std::string(own.name).c_str());
+  // That a switch is off at first goes without saying.
+  const bool off = flag.type == "bool" && flag.default_value == "false";
+  return FlagLine(own.name, own.value, flag.description,
+                  off ? "" : flag.default_value);
+}
+
+std::string SectionOf(FlagKind kind, absl::string_view title) {
+  std::string section;
+  for (const std::string& name : SettableFlags()) {
+    if (KindOf(name) != kind) continue;
+    const google::CommandLineFlagInfo flag =
+        google::GetCommandLineFlagInfoOrDie(name.c_str());
+    // Of several lines, a description would leave its column.
+    absl::StrAppend(
+        &section, FlagLine(name, flag.type == "bool" ? "" : flag.type,
+                           absl::StrReplaceAll(flag.description, {{"\n", " "}}),
+                           flag.default_value));
+  }
+  return section.empty() ? "" : absl::StrCat("\n", title, "\n", section);
+}
+
+}  // namespace
+
+std::string HelpText(absl::string_view program,
+                     absl::Span<const std::string> schemes) {
+  const absl::string_view name = BaseName(program);
+  const absl::string_view scheme = ExampleScheme(schemes);
+  std::string text =
+      absl::StrCat(name, " --listen=", scheme, "://0.0.0.0:7007\n", name,
+                   " --listen='", scheme, "://[::]:7007?dual=1,", scheme,
+                   "+unix:///run/", scheme, ".sock' --workers=4\n", name,
+                   " --flagfile=/etc/", name, ".flags --log_format=json\n",
+                   name, " --flagfile=/etc/", name, ".flags --check\n");
+  absl::string_view group;
+  for (const OwnFlag& own : OwnFlags()) {
+    if (own.group != group) absl::StrAppend(&text, "\n", own.group, "\n");
+    group = own.group;
+    absl::StrAppend(&text, OwnFlagLine(own));
+  }
+  absl::StrAppend(
+      &text, "\nURL is SCHEME[+tcp|+udp|+unix]://ADDRESS[?option=value&...]\n",
+      "SCHEME is one of ", absl::StrJoin(schemes, ", "), "\n",
+      "DURATION is like 250ms, 20s, 5m, 1h; SIZE like 64KiB, 10MiB, 1GiB\n",
+      "Every flag is an environment variable, too: BATON_IDLE_TIMEOUT=5m.\n",
+      "The command line goes before the environment, that before the file.\n");
+  return text;
+}
+
+std::string HelpFullText(absl::string_view program,
+                         absl::Span<const std::string> schemes) {
+  return absl::StrCat(HelpText(program, schemes),
+                      SectionOf(FlagKind::kApplication, "This program"),
+                      SectionOf(FlagKind::kGlog, "Messages (glog)"));
+}
+
+}  // namespace baton
