@@ -59,6 +59,8 @@ EventLoop& EventLoop::Current() {
   return *current_loop;
 }
 
+void EventLoop::LeaveToParent() { current_loop = nullptr; }
+
 void EventLoop::Run() {
   stopped_ = false;
   while (!stopped_) Turn(/*wait=*/true);

@@ -88,6 +88,11 @@ class EventLoop {
   // one.
   static EventLoop& Current();
 
+  // In the child of a fork: the loop that this thread had is the parent's. It
+  // must never be touched or destroyed here: its epoll set is shared with the
+  // parent - epoll(7). This thread may create one of its own.
+  static void LeaveToParent();
+
   // Runs turns until Stop().
   void Run();
   void Stop() { stopped_ = true; }

@@ -183,7 +183,7 @@ TEST(ScoreboardTest, AFieldOfAnotherBuildIsSkippedAndAMissingOneReadsZero) {
   std::vector<char> bytes = BytesOf(NewFile());
   char* name = bytes.data() + 16;
   ASSERT_STREQ(name, "connections");
-  std::strcpy(name, "invented");
+  std::memcpy(name, "invented", sizeof("invented"));
   UniqueFd fd = SealedFile(bytes);
   auto board = Scoreboard::Open(fd.get());
   auto view = ScoreboardView::Open(fd.get());
