@@ -110,7 +110,14 @@ struct ReadUntilOperation : ReadOperation {
 };
 
 struct WriteOperation {
-  enum Kind : uint8_t { kBytes, kOwnedBytes, kParts, kFile, kUrgent };
+  enum Kind : uint8_t {
+    kBytes,
+    kOwnedBytes,
+    kParts,
+    kFile,
+    kUrgent,
+    kConnect,
+  };
   static constexpr uint32_t kUnknown = ~uint32_t{0};
 
   WriteOperation(ConnectionCore* core, Kind kind, uint64_t size)
@@ -133,6 +140,7 @@ struct WriteOperation {
     const absl::string_view* parts;  // kParts: the first one that is left
     int64_t offset;                  // kFile
     char urgent_byte;                // kUrgent
+    int connect_errno;               // kConnect, when it has failed
   };
 };
 static_assert(sizeof(WriteOperation) == 48,

@@ -87,6 +87,13 @@ ConnectionCore* ConnectionTable::Add(UniqueFd fd, uint16_t settings,
   return core;
 }
 
+ConnectionCore* ConnectionTable::AddOutbound(UniqueFd fd, uint16_t settings,
+                                             bool connected, int* error) {
+  ConnectionCore* core = Add(std::move(fd), settings, error);
+  if (core != nullptr && !connected) core->Clear(ConnectionCore::kWritable);
+  return core;
+}
+
 ConnectionCore* ConnectionTable::Add(std::unique_ptr<Transport> transport,
                                      uint16_t settings) {
   ConnectionCore* core = NewCore(settings);

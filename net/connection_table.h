@@ -109,6 +109,9 @@ class ConnectionTable final : public LoopClient {
   // Takes a connected non-blocking socket. Null, with errno in `*error`, if
   // epoll refuses it (ENOSPC, ENOMEM).
   internal::ConnectionCore* Add(UniqueFd fd, uint16_t settings, int* error);
+  // The same for a socket that is connected or still connects.
+  internal::ConnectionCore* AddOutbound(UniqueFd fd, uint16_t settings,
+                                        bool connected, int* error);
   internal::ConnectionCore* Add(std::unique_ptr<Transport> transport,
                                 uint16_t settings);
   // `observer` outlives the table.

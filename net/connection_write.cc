@@ -122,6 +122,7 @@ void ConnectionTable::Advance(WriteOperation& op, size_t sent) {
       op.offset += static_cast<int64_t>(sent);
       return;
     case WriteOperation::kUrgent:
+    case WriteOperation::kConnect:
       return;
   }
 }
@@ -151,6 +152,16 @@ ssize_t SendParts(int fd, const WritePartsOperation& op) {
   return sendmsg(fd, &message, MSG_NOSIGNAL);
 }
 
+// Writable means decided: the outcome stands in SO_ERROR - connect(2).
+ssize_t FinishConnect(int fd, WriteOperation& op) {
+  op.connect_errno = 0;
+  socklen_t size = sizeof(op.connect_errno);
+  getsockopt(fd, SOL_SOCKET, SO_ERROR, &op.connect_errno, &size);
+  if (op.connect_errno == 0) return 1;
+  errno = ECONNRESET;
+  return -1;
+}
+
 ssize_t SendFile(int fd, const WriteFileOperation& op) {
   // One call moves no more than this, so that it stays a fair share of a turn.
   constexpr uint64_t kFileChunk = uint64_t{1} << 20;
@@ -176,6 +187,9 @@ ssize_t ConnectionTable::SendToSocket(ConnectionCore& core,
       break;
     case WriteOperation::kFile:
       sent = SendFile(core.fd, static_cast<WriteFileOperation&>(op));
+      break;
+    case WriteOperation::kConnect:
+      sent = FinishConnect(core.fd, op);
       break;
     case WriteOperation::kUrgent:
       sent = send(core.fd, &op.urgent_byte, 1, MSG_NOSIGNAL | MSG_OOB);
@@ -214,6 +228,8 @@ ssize_t ConnectionTable::SendToTransport(ConnectionCore& core,
     }
     case WriteOperation::kUrgent:
       return transport.WriteUrgent(op.urgent_byte);
+    case WriteOperation::kConnect:
+      break;  // only sockets connect
   }
   return -EINVAL;
 }

@@ -37,7 +37,13 @@ class [[nodiscard]] ReadResult {
       : data_(data), size_(size), error_(IoError::kOk), urgent_(urgent) {}
 
   explicit operator bool() const { return error_ == IoError::kOk; }
-  absl::string_view operator*() const { return {data_, size_}; }
+  // Empty unless the read went well.
+  absl::string_view operator*() const { return bytes(); }
+  struct Arrow {
+    absl::string_view bytes;
+    const absl::string_view* operator->() const { return &bytes; }
+  };
+  Arrow operator->() const { return {bytes()}; }
   absl::string_view bytes() const { return {data_, size_}; }
   uint32_t size() const { return size_; }
   IoError error() const { return error_; }
