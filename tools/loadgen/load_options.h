@@ -23,7 +23,7 @@ struct Progress {
 };
 
 struct LoadOptions {
-  LoadTarget target;
+  LoadTarget target = {};
   int connections = 1;
   int64_t size = 64;  // bytes of a message
   // Exchanges per second, all connections together; 0: closed loop.
@@ -51,7 +51,7 @@ struct LoadOptions {
   int sources = 0;
   // Readable: end the run now. Borrowed; -1: none.
   int stop_fd = -1;
-  std::function<void(const Progress&)> progress;  // may be empty
+  std::function<void(const Progress&)> progress = nullptr;
 };
 
 // InvalidArgument, saying which options contradict each other or are out of

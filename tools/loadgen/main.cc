@@ -99,7 +99,7 @@ By hand
   loadgen --connections=16 --churn=1 --duration=1m http://127.0.0.1:8080/
   loadgen --connections=10000 --idle --duration=1m echo://127.0.0.1:7007
 
-Exit code: 0 no error happened, 1 some did, 2 bad usage. Ctrl-C ends a run early.
+Exit code: 0 no error happened, 1 some did, 2 bad usage. Ctrl-C ends a run.
 )";
 
 int Complain(const absl::Status& status, int exit_code) {
