@@ -1,0 +1,237 @@
+#include "master/listener_slots.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <set>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "glog/logging.h"
+
+namespace baton {
+namespace {
+
+using Transport = ListenUrl::Transport;
+
+bool HasPathThatIs(const ListenUrl& url, dev_t device, ino_t inode) {
+  struct stat status;
+  return lstat(url.address.c_str(), &status) == 0 && status.st_dev == device &&
+         status.st_ino == inode;
+}
+
+// Where a socket with port 0 ended up.
+absl::Status TakePort(ListenUrl& url, int fd) {
+  if (url.transport == Transport::kUnix || url.endpoint.port() != 0) {
+    return absl::OkStatus();
+  }
+  absl::StatusOr<Endpoint> local = Endpoint::LocalOf(fd);
+  if (!local.ok()) return local.status();
+  url.endpoint = *local;
+  url.address = local->ToString();
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+ListenerSlots::~ListenerSlots() { CloseAll(); }
+
+// What makes two listeners, of one configuration or two, the same address.
+std::vector<std::string> ListenerSlots::KeysOf(
+    absl::Span<const ListenUrl> urls) {
+  std::vector<std::string> keys;
+  std::map<std::string, int> seen;
+  for (const ListenUrl& url : urls) {
+    std::string key = absl::StrCat(TransportName(url.transport), " ",
+                                   url.transport == Transport::kUnix
+                                       ? url.address
+                                       : url.endpoint.ToString(),
+                                   url.common.dual ? " dual" : "");
+    const bool any_port =
+        url.transport != Transport::kUnix && url.endpoint.port() == 0;
+    if (any_port) absl::StrAppend(&key, " ", url.scheme);
+    const int number = seen[key]++;
+    if (any_port) absl::StrAppend(&key, " ", number);
+    keys.push_back(std::move(key));
+  }
+  return keys;
+}
+
+ListenerSlots::GroupPtr ListenerSlots::FindGroup(const std::string& key) const {
+  const auto it = groups_.find(key);
+  return it == groups_.end() ? nullptr : it->second;
+}
+
+std::vector<Endpoint> ListenerSlots::BoundOn(Transport transport) const {
+  std::vector<Endpoint> bound;
+  for (const auto& [key, group] : groups_) {
+    if (group->url.transport == transport) {
+      bound.push_back(group->url.endpoint);
+    }
+  }
+  return bound;
+}
+
+// The sockets that `group` needs beyond those it has. The first one of a group
+// with port 0 decides the port.
+absl::Status ListenerSlots::OpenMissing(const Group& group, int slots,
+                                        const ListenFlags& flags,
+                                        std::vector<UniqueFd>& opened) const {
+  ListenUrl url = group.url;
+  const bool shared = url.transport == Transport::kUnix;
+  const size_t wanted = shared ? 1 : static_cast<size_t>(slots);
+  if (group.sockets.empty()) {
+    if (absl::Status free = ProbeBind(url, BoundOn(url.transport));
+        !free.ok()) {
+      return free;
+    }
+  }
+  ListenFlags open_flags = flags;
+  open_flags.reuseport = !shared;
+  while (group.sockets.size() + opened.size() < wanted) {
+    absl::StatusOr<UniqueFd> fd = OpenListener(url, open_flags);
+    if (!fd.ok()) return fd.status();
+    if (absl::Status port = TakePort(url, fd->get()); !port.ok()) return port;
+    opened.push_back(*std::move(fd));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ListenerSlots::Load(Generation generation,
+                                 absl::Span<const ListenUrl> urls, int slots,
+                                 const ListenFlags& flags) {
+  CHECK_EQ(uses_.count(generation), 0u) << "generation " << generation;
+  const std::vector<std::string> keys = KeysOf(urls);
+  // Everything is opened before anything is kept.
+  std::vector<std::pair<GroupPtr, std::vector<UniqueFd>>> additions;
+  std::map<std::string, GroupPtr> created;
+  std::vector<Use> uses;
+  for (size_t i = 0; i < urls.size(); ++i) {
+    GroupPtr group = FindGroup(keys[i]);
+    if (group == nullptr) {
+      group = std::make_shared<Group>();
+      group->url = urls[i];
+      created.emplace(keys[i], group);
+    }
+    std::vector<UniqueFd> opened;
+    if (absl::Status status = OpenMissing(*group, slots, flags, opened);
+        !status.ok()) {
+      for (auto& [other, sockets] : additions) {
+        if (other->sockets.empty()) {
+          other->sockets = std::move(sockets);
+          CloseGroup(*other);  // removes its unix path
+        }
+      }
+      return status;
+    }
+    if (group->sockets.empty()) {
+      CHECK(!opened.empty());
+      if (absl::Status port = TakePort(group->url, opened[0].get());
+          !port.ok()) {
+        return port;
+      }
+      struct stat status;
+      if (group->url.transport == Transport::kUnix &&
+          lstat(group->url.address.c_str(), &status) == 0) {
+        group->device = status.st_dev;
+        group->inode = status.st_ino;
+      }
+    }
+    additions.emplace_back(group, std::move(opened));
+    ListenUrl url = urls[i];
+    url.endpoint = group->url.endpoint;
+    url.address = group->url.address;
+    uses.push_back({std::move(url), std::move(group)});
+  }
+  for (auto& [group, sockets] : additions) {
+    for (UniqueFd& fd : sockets) group->sockets.push_back(std::move(fd));
+  }
+  groups_.merge(created);
+  uses_.emplace(generation, std::move(uses));
+  return absl::OkStatus();
+}
+
+absl::Status ListenerSlots::Commit(Generation generation,
+                                   const ListenFlags& flags) {
+  CHECK_EQ(uses_.count(generation), 1u) << "generation " << generation;
+  for (auto it = uses_.begin(); it != uses_.end();) {
+    it = it->first == generation ? std::next(it) : uses_.erase(it);
+  }
+  CloseUnused();
+  absl::Status result;
+  for (const Use& use : uses_[generation]) {
+    for (const UniqueFd& fd : use.group->sockets) {
+      result.Update(TuneListener(fd.get(), use.url, flags));
+    }
+  }
+  return result;
+}
+
+void ListenerSlots::Drop(Generation generation) {
+  uses_.erase(generation);
+  CloseUnused();
+}
+
+void ListenerSlots::CloseUnused() {
+  std::set<const Group*> used;
+  for (const auto& [generation, uses] : uses_) {
+    for (const Use& use : uses) used.insert(use.group.get());
+  }
+  for (auto it = groups_.begin(); it != groups_.end();) {
+    if (used.count(it->second.get()) != 0) {
+      ++it;
+    } else {
+      CloseGroup(*it->second);
+      it = groups_.erase(it);
+    }
+  }
+}
+
+void ListenerSlots::CloseSlot(int slot) {
+  for (const auto& [key, group] : groups_) {
+    if (group->url.transport == Transport::kUnix) continue;
+    CHECK_LE(group->sockets.size(), static_cast<size_t>(slot) + 1)
+        << "slot " << slot << " is not the last of " << key;
+    if (group->sockets.size() > static_cast<size_t>(slot)) {
+      group->sockets.pop_back();
+    }
+  }
+}
+
+void ListenerSlots::CloseAll() {
+  uses_.clear();
+  CloseUnused();
+}
+
+void ListenerSlots::CloseGroup(Group& group) {
+  // Copies in workers would keep a socket listening after a mere close().
+  for (const UniqueFd& fd : group.sockets) {
+    if (group.url.transport != Transport::kUdp) shutdown(fd.get(), SHUT_RDWR);
+  }
+  group.sockets.clear();
+  // Only what is still ours: somebody may have put another in its place.
+  if (group.url.transport == Transport::kUnix &&
+      HasPathThatIs(group.url, group.device, group.inode)) {
+    unlink(group.url.address.c_str());
+  }
+}
+
+std::vector<ListenerSlots::Listener> ListenerSlots::ForSlot(
+    Generation generation, int slot) const {
+  std::vector<Listener> listeners;
+  for (const Use& use : uses_.at(generation)) {
+    const bool shared = use.url.transport == Transport::kUnix;
+    const UniqueFd& fd = use.group->sockets.at(shared ? 0 : slot);
+    listeners.push_back({use.url, fd.get()});
+  }
+  return listeners;
+}
+
+std::vector<ListenUrl> ListenerSlots::Urls(Generation generation) const {
+  std::vector<ListenUrl> urls;
+  for (const Use& use : uses_.at(generation)) urls.push_back(use.url);
+  return urls;
+}
+
+}  // namespace baton

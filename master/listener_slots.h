@@ -1,0 +1,118 @@
+#ifndef BATON_MASTER_LISTENER_SLOTS_H_
+#define BATON_MASTER_LISTENER_SLOTS_H_
+
+// The listening sockets, which outlive every worker.
+//
+// A socket that a worker owns dies with it, and with the socket dies its queue:
+// clients that had connected and waited are reset. So the master owns all of
+// them. For each TCP or UDP address there is a group of SO_REUSEPORT sockets,
+// one per slot, so that each worker has a queue of its own; a unix address
+// has one socket for all.
+//
+// Configurations come and go while groups stay: an address that is in both the
+// old configuration and the new keeps its sockets and thereby its queues.
+// While a reload is under way both configurations are known here, each
+// under its generation, and an address goes when the last that has it is gone.
+//
+// Contract
+// * Load() binds what is new, or fails and leaves everything as it was. An
+//   address that another process has is an error (the probe of
+//   net/listen_socket.h), although SO_REUSEPORT would let us in.
+// * Port 0 takes a free port once; all slots, and every later configuration
+//   with the same URL, share that port. Two listeners with port 0 on one
+//   address are two groups, told apart by scheme and order.
+// * Descriptors stay owned here. A forked child takes over the numbers of those
+//   in ForSlot(), closes all others itself, and never destroys this object.
+// * Closing a reuseport socket resets what is queued in it. Only the tail of a
+//   group is ever closed alone: a closed one in the middle moves the last to
+//   its index.
+// * Not thread-safe.
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "master/supervisor_types.h"
+#include "net/listen_socket.h"
+#include "net/listen_url.h"
+#include "net/unique_fd.h"
+
+namespace baton {
+
+class ListenerSlots {
+ public:
+  // What one worker listens on.
+  struct Listener {
+    ListenUrl url;  // with the real port
+    int fd;
+  };
+
+  ListenerSlots() = default;
+  // Closes everything, as CloseAll() does.
+  ~ListenerSlots();
+  ListenerSlots(const ListenerSlots&) = delete;
+  ListenerSlots& operator=(const ListenerSlots&) = delete;
+
+  // Makes `urls` (resolved) the listeners of `generation`, with sockets for
+  // slots 0 to slots-1. Errors name the address, the call and the errno.
+  absl::Status Load(Generation generation, absl::Span<const ListenUrl> urls,
+                    int slots, const ListenFlags& flags);
+
+  // From now on only `generation` is there: addresses that it lacks are closed,
+  // and those that stay get its backlog and options. An error means that an
+  // option could not be set; all else is done.
+  absl::Status Commit(Generation generation, const ListenFlags& flags);
+
+  // `generation` is given up; addresses that only it had are closed.
+  void Drop(Generation generation);
+
+  // The sockets of this slot in every group; it must be the last one.
+  void CloseSlot(int slot);
+
+  // Shuts every listener down, so that a late client is refused at once, closes
+  // it and removes unix paths.
+  void CloseAll();
+
+  // In the order of the configuration.
+  std::vector<Listener> ForSlot(Generation generation, int slot) const;
+  // With the real ports.
+  std::vector<ListenUrl> Urls(Generation generation) const;
+
+ private:
+  // All sockets of one address.
+  struct Group {
+    ListenUrl url;  // of the last configuration; with the real port
+    std::vector<UniqueFd> sockets;  // by slot; unix: one
+    // What the unix path named when it was bound.
+    dev_t device = 0;
+    ino_t inode = 0;
+  };
+  using GroupPtr = std::shared_ptr<Group>;
+  // A listener of a configuration.
+  struct Use {
+    ListenUrl url;
+    GroupPtr group;
+  };
+
+  static std::vector<std::string> KeysOf(absl::Span<const ListenUrl> urls);
+  GroupPtr FindGroup(const std::string& key) const;
+  std::vector<Endpoint> BoundOn(ListenUrl::Transport transport) const;
+  absl::Status OpenMissing(const Group& group, int slots,
+                           const ListenFlags& flags,
+                           std::vector<UniqueFd>& opened) const;
+  void CloseUnused();
+  static void CloseGroup(Group& group);
+
+  std::map<std::string, GroupPtr> groups_;  // by key
+  std::map<Generation, std::vector<Use>> uses_;
+};
+
+}  // namespace baton
+
+#endif  // BATON_MASTER_LISTENER_SLOTS_H_

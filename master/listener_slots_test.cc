@@ -1,0 +1,242 @@
+#include "master/listener_slots.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace baton {
+namespace {
+
+using testing::HasSubstr;
+
+ListenUrl Url(absl::string_view text) {
+  absl::StatusOr<ListenUrl> url = ParseListenUrl(text);
+  EXPECT_TRUE(url.ok()) << url.status();
+  return *std::move(url);
+}
+
+std::string SocketPath() {
+  return absl::StrCat(
+      "/tmp/listener_slots_test.", getpid(), ".",
+      testing::UnitTest::GetInstance()->current_test_info()->name());
+}
+
+bool Exists(const std::string& path) {
+  struct stat status;
+  return lstat(path.c_str(), &status) == 0;
+}
+
+// Connected, or empty with errno set.
+UniqueFd Connect(const Endpoint& endpoint) {
+  UniqueFd fd(socket(endpoint.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  EXPECT_TRUE(fd);
+  if (connect(fd.get(), endpoint.sockaddr(), endpoint.length()) != 0) {
+    return UniqueFd();
+  }
+  return fd;
+}
+
+UniqueFd Accept(int listener) {
+  return UniqueFd(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
+}
+
+// Accepts what is queued in any of these.
+int AcceptAll(const std::vector<ListenerSlots::Listener>& listeners) {
+  int count = 0;
+  for (const auto& listener : listeners) {
+    while (Accept(listener.fd)) ++count;
+  }
+  return count;
+}
+
+class ListenerSlotsTest : public testing::Test {
+ protected:
+  absl::Status Load(Generation generation,
+                    const std::vector<std::string>& texts, int slots) {
+    std::vector<ListenUrl> urls;
+    for (const std::string& text : texts) urls.push_back(Url(text));
+    return slots_.Load(generation, urls, slots, ListenFlags());
+  }
+  Endpoint EndpointOf(Generation generation, size_t index) {
+    return slots_.Urls(generation)[index].endpoint;
+  }
+  int FdOf(Generation generation, int slot, size_t index = 0) {
+    return slots_.ForSlot(generation, slot)[index].fd;
+  }
+
+  ListenerSlots slots_;
+};
+
+TEST_F(ListenerSlotsTest, EachSlotHasASocketOfItsOwnOnOnePort) {
+  ASSERT_TRUE(Load(1, {"echo://127.0.0.1:0"}, 3).ok());
+  const Endpoint endpoint = EndpointOf(1, 0);
+  EXPECT_NE(endpoint.port(), 0);
+  EXPECT_EQ(slots_.Urls(1)[0].address, endpoint.ToString());
+  EXPECT_EQ(slots_.Urls(1)[0].text, "echo://127.0.0.1:0");
+  std::set<int> fds;
+  for (int slot = 0; slot < 3; ++slot) {
+    fds.insert(FdOf(1, slot));
+    EXPECT_EQ(*Endpoint::LocalOf(FdOf(1, slot)), endpoint);
+  }
+  EXPECT_EQ(fds.size(), 3u);
+  // The kernel spreads clients over all of them.
+  std::vector<UniqueFd> clients;
+  for (int i = 0; i < 60; ++i) clients.push_back(Connect(endpoint));
+  int accepted = 0;
+  for (int slot = 0; slot < 3; ++slot) {
+    const int here = AcceptAll(slots_.ForSlot(1, slot));
+    EXPECT_GT(here, 0) << "slot " << slot;
+    accepted += here;
+  }
+  EXPECT_EQ(accepted, 60);
+}
+
+TEST_F(ListenerSlotsTest, AUnixAddressHasOneSocketForAllAndGoesWithIt) {
+  const std::string path = SocketPath();
+  ASSERT_TRUE(Load(1, {"echo+unix://" + path}, 3).ok());
+  EXPECT_EQ(FdOf(1, 0), FdOf(1, 2));
+  UniqueFd client = Connect(EndpointOf(1, 0));
+  EXPECT_TRUE(client);
+  slots_.CloseAll();
+  EXPECT_FALSE(Exists(path));
+}
+
+TEST_F(ListenerSlotsTest, APathThatIsNotOursAnyMoreStays) {
+  const std::string path = SocketPath();
+  ASSERT_TRUE(Load(1, {"echo+unix://" + path}, 1).ok());
+  ASSERT_EQ(unlink(path.c_str()), 0);
+  const ListenUrl url = Url("echo+unix://" + path);
+  const auto other = OpenListener(url, ListenFlags());
+  ASSERT_TRUE(other.ok()) << other.status();
+  slots_.CloseAll();
+  EXPECT_TRUE(Exists(path));
+  unlink(path.c_str());
+}
+
+TEST_F(ListenerSlotsTest, UdpHasASocketPerSlotToo) {
+  ASSERT_TRUE(Load(1, {"echo+udp://127.0.0.1:0"}, 2).ok());
+  EXPECT_NE(FdOf(1, 0), FdOf(1, 1));
+  EXPECT_EQ(*Endpoint::LocalOf(FdOf(1, 0)), *Endpoint::LocalOf(FdOf(1, 1)));
+}
+
+TEST_F(ListenerSlotsTest, APortThatAnotherOneSharesIsInUse) {
+  // Another server, with SO_REUSEPORT as well.
+  ListenFlags flags;
+  flags.reuseport = true;
+  const auto other = OpenListener(Url("echo://127.0.0.1:0"), flags);
+  ASSERT_TRUE(other.ok());
+  const std::string address = Endpoint::LocalOf(other->get())->ToString();
+  const absl::Status status = Load(1, {"echo://" + address}, 2);
+  EXPECT_EQ(status.message(), absl::StrCat("bind ", address,
+                                           ": Address already in use "
+                                           "(EADDRINUSE)"));
+}
+
+TEST_F(ListenerSlotsTest, AnAddressThatStaysKeepsItsQueue) {
+  ASSERT_TRUE(Load(1, {"echo://127.0.0.1:0"}, 1).ok());
+  const Endpoint endpoint = EndpointOf(1, 0);
+  UniqueFd waiting = Connect(endpoint);
+  ASSERT_TRUE(waiting);
+  // Written with its port this time, which is another address to us, and with
+  // port 0 again, which is the same.
+  ASSERT_TRUE(Load(2, {"echo://127.0.0.1:0?backlog=7"}, 1).ok());
+  EXPECT_EQ(EndpointOf(2, 0), endpoint);
+  EXPECT_EQ(FdOf(2, 0), FdOf(1, 0));
+  ASSERT_TRUE(slots_.Commit(2, ListenFlags()).ok());
+  EXPECT_TRUE(Accept(FdOf(2, 0)));
+}
+
+TEST_F(ListenerSlotsTest, PortsZeroAreToldApartBySchemeAndOrder) {
+  ASSERT_TRUE(Load(1,
+                   {"echo://127.0.0.1:0", "discard://127.0.0.1:0",
+                    "echo://127.0.0.1:0?backlog=9"},
+                   1)
+                  .ok());
+  const Endpoint first = EndpointOf(1, 0), discard = EndpointOf(1, 1),
+                 second = EndpointOf(1, 2);
+  EXPECT_NE(first, discard);
+  EXPECT_NE(first, second);
+  ASSERT_TRUE(Load(2, {"discard://127.0.0.1:0", "echo://127.0.0.1:0"}, 1).ok());
+  EXPECT_EQ(EndpointOf(2, 0), discard);
+  EXPECT_EQ(EndpointOf(2, 1), first);
+}
+
+TEST_F(ListenerSlotsTest, CommitClosesWhatTheNewConfigurationLacks) {
+  ASSERT_TRUE(Load(1, {"echo://127.0.0.1:0", "discard://127.0.0.1:0"}, 2).ok());
+  const Endpoint stays = EndpointOf(1, 0), goes = EndpointOf(1, 1);
+  ASSERT_TRUE(Load(2, {"echo://127.0.0.1:0"}, 2).ok());
+  EXPECT_TRUE(Connect(goes)) << "before the commit both are there";
+  ASSERT_TRUE(slots_.Commit(2, ListenFlags()).ok());
+  EXPECT_TRUE(Connect(stays));
+  EXPECT_FALSE(Connect(goes));
+  EXPECT_EQ(errno, ECONNREFUSED);
+}
+
+TEST_F(ListenerSlotsTest, DropClosesWhatOnlyTheNewConfigurationHad) {
+  ASSERT_TRUE(Load(1, {"echo://127.0.0.1:0"}, 1).ok());
+  ASSERT_TRUE(Load(2, {"echo://127.0.0.1:0", "discard://127.0.0.1:0"}, 1).ok());
+  const Endpoint stays = EndpointOf(1, 0), goes = EndpointOf(2, 1);
+  EXPECT_TRUE(Connect(goes));
+  slots_.Drop(2);
+  EXPECT_FALSE(Connect(goes));
+  EXPECT_TRUE(Connect(stays));
+}
+
+TEST_F(ListenerSlotsTest, ALoadThatFailsLeavesEverythingAsItWas) {
+  const std::string path = SocketPath();
+  ASSERT_TRUE(Load(1, {"echo://127.0.0.1:0"}, 1).ok());
+  const auto taken = OpenListener(Url("echo://127.0.0.1:0"), ListenFlags());
+  ASSERT_TRUE(taken.ok());
+  const std::string address = Endpoint::LocalOf(taken->get())->ToString();
+  const absl::Status status = Load(
+      2, {"echo://127.0.0.1:0", "echo+unix://" + path, "echo://" + address}, 4);
+  EXPECT_THAT(std::string(status.message()), HasSubstr(address));
+  EXPECT_FALSE(Exists(path));
+  EXPECT_EQ(slots_.ForSlot(1, 0).size(), 1u);
+  // And the generation can be loaded after all.
+  ASSERT_TRUE(Load(2, {"echo://127.0.0.1:0"}, 4).ok());
+  EXPECT_EQ(EndpointOf(2, 0), EndpointOf(1, 0));
+}
+
+TEST_F(ListenerSlotsTest, SlotsComeAndGoAtTheTail) {
+  ASSERT_TRUE(Load(1, {"echo://127.0.0.1:0"}, 1).ok());
+  ASSERT_TRUE(Load(2, {"echo://127.0.0.1:0"}, 3).ok());
+  EXPECT_EQ(*Endpoint::LocalOf(FdOf(2, 2)), EndpointOf(1, 0));
+  ASSERT_TRUE(slots_.Commit(2, ListenFlags()).ok());
+  slots_.CloseSlot(2);
+  slots_.CloseSlot(1);
+  std::vector<UniqueFd> clients;
+  for (int i = 0; i < 20; ++i) clients.push_back(Connect(EndpointOf(2, 0)));
+  EXPECT_EQ(AcceptAll(slots_.ForSlot(2, 0)), 20);
+}
+
+TEST_F(ListenerSlotsTest, CloseAllRefusesAtOnceThoughAWorkerHasACopy) {
+  ASSERT_TRUE(Load(1, {"echo://127.0.0.1:0"}, 2).ok());
+  const Endpoint endpoint = EndpointOf(1, 0);
+  const UniqueFd copy(dup(FdOf(1, 0)));
+  slots_.CloseAll();
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_FALSE(Connect(endpoint));
+    EXPECT_EQ(errno, ECONNREFUSED);
+  }
+}
+
+using ListenerSlotsDeathTest = ListenerSlotsTest;
+
+TEST_F(ListenerSlotsDeathTest, ASlotInTheMiddleIsNeverClosed) {
+  ASSERT_TRUE(Load(1, {"echo://127.0.0.1:0"}, 3).ok());
+  EXPECT_DEATH(slots_.CloseSlot(1), "not the last");
+}
+
+}  // namespace
+}  // namespace baton

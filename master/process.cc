@@ -1,0 +1,111 @@
+#include "master/process.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+#include <utility>
+
+#include "glog/logging.h"
+#include "net/errno_status.h"
+#include "net/event_loop.h"
+
+namespace baton {
+namespace {
+
+#if defined(__SANITIZE_THREAD__)
+constexpr bool kSanitizerThread = true;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+constexpr bool kSanitizerThread = true;
+#else
+constexpr bool kSanitizerThread = false;
+#endif
+#else
+constexpr bool kSanitizerThread = false;
+#endif
+
+// The C library's <sys/pidfd.h> declares these for C only.
+int PidfdOpen(pid_t pid) {
+  return static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+}
+int PidfdSendSignal(int pidfd, int signal) {
+  return static_cast<int>(
+      syscall(SYS_pidfd_send_signal, pidfd, signal, nullptr, 0));
+}
+
+// 0 if that can't be known (no /proc).
+int CountThreads() {
+  const std::unique_ptr<DIR, int (*)(DIR*)> tasks(opendir("/proc/self/task"),
+                                                  &closedir);
+  if (tasks == nullptr) return 0;
+  int count = 0;
+  while (const dirent* entry = readdir(tasks.get())) {
+    if (entry->d_name[0] != '.') ++count;
+  }
+  return count;
+}
+
+void Flush() {
+  fflush(nullptr);
+  google::FlushLogFiles(google::GLOG_INFO);
+}
+
+}  // namespace
+
+absl::StatusOr<Process> Process::Fork(absl::FunctionRef<int()> child_main) {
+  // ThreadSanitizer has a thread of its own, which it starts again in a child.
+  if (!kSanitizerThread) {
+    CHECK_LE(CountThreads(), 1) << "a thread runs in a process that forks; "
+                                   "start threads in the workers instead";
+  }
+  Flush();
+  const pid_t pid = fork();
+  if (pid < 0) return ErrnoStatus("fork", "", errno);
+  if (pid == 0) {
+    EventLoop::LeaveToParent();
+    const int code = child_main();
+    Flush();
+    _exit(code);
+  }
+  // Until it is reaped, the PID is this child's: no race.
+  UniqueFd pidfd(PidfdOpen(pid));
+  if (pidfd) return Process(pid, std::move(pidfd));
+  // A child that can't be supervised must not be.
+  const int error = errno;
+  PCHECK(kill(pid, SIGKILL) == 0) << "kill";
+  while (waitpid(pid, nullptr, 0) < 0) PCHECK(errno == EINTR) << "waitpid";
+  return ErrnoStatus("pidfd_open", "", error);
+}
+
+std::optional<ExitStatus> Process::Wait(int flags) {
+  CHECK(pidfd_) << "reaped twice";
+  siginfo_t info = {};
+  int result;
+  do {
+    result = waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info,
+                    WEXITED | flags);
+  } while (result != 0 && errno == EINTR);
+  PCHECK(result == 0) << "waitid";
+  if (info.si_pid == 0) return std::nullopt;
+  pidfd_.reset();
+  if (info.si_code == CLD_EXITED) return ExitStatus::Exited(info.si_status);
+  return ExitStatus::Signalled(info.si_status, info.si_code == CLD_DUMPED);
+}
+
+std::optional<ExitStatus> Process::Reap() { return Wait(WNOHANG); }
+
+ExitStatus Process::WaitAndReap() { return *Wait(0); }
+
+void Process::Kill(int signal) const {
+  if (!pidfd_) return;
+  if (PidfdSendSignal(pidfd_.get(), signal) == 0) return;
+  PCHECK(errno == ESRCH) << "pidfd_send_signal";
+}
+
+}  // namespace baton
