@@ -169,8 +169,10 @@ TEST(Connection, ADeadlineOverSeveralReads) {
 }
 
 Task<> Ticker(Connection* conn) {
-  while (co_await Sleep(absl::Seconds(1)) == IoError::kOk) {
-    if (co_await conn->Write("tick ") != IoError::kOk) break;
+  IoError error = co_await Sleep(absl::Seconds(1));
+  while (error == IoError::kOk) {
+    error = co_await conn->Write("tick ");
+    if (error == IoError::kOk) error = co_await Sleep(absl::Seconds(1));
   }
 }
 

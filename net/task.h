@@ -31,6 +31,11 @@ namespace baton {
 // optimisation level (symmetric transfer would be a tail call only at -O1 and
 // above).
 //
+// With g++ 12 (clang is right): a coroutine whose body is one `while` or `if`
+// with a co_await in its condition, and that declares no local, never ends
+// (a condition that declares a variable, as in Connection's example, is fine);
+// `switch (co_await ...)` skips its body.
+//
 // Parameters are taken by value: a reference parameter dangles after the first
 // suspension. A lambda that captures must not be a coroutine: the captures die
 // with the lambda object.
