@@ -1,0 +1,105 @@
+// Runs the two applications as a user would, over unix sockets: the server
+// logs when it serves, and its exit code is looked at.
+
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace {
+
+class Server {
+ public:
+  // Returns when the server says in its log that it serves.
+  explicit Server(const std::string& name)
+      : path_(testing::TempDir() + "/" + name + ".sock") {
+    int log[2];
+    EXPECT_EQ(pipe(log), 0);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, log[1], STDERR_FILENO);
+    posix_spawn_file_actions_addclose(&actions, log[0]);
+    std::vector<std::string> args = {"./" + name, "--workers=1",
+                                     "--listen=" + name + "+unix://" + path_,
+                                     "--log_format=json"};
+    std::vector<char*> argv;
+    for (std::string& arg : args) argv.push_back(arg.data());
+    argv.push_back(nullptr);
+    EXPECT_EQ(
+        posix_spawn(&pid_, argv[0], &actions, nullptr, argv.data(), environ),
+        0);
+    posix_spawn_file_actions_destroy(&actions);
+    close(log[1]);
+    log_ = fdopen(log[0], "r");
+    std::string all;
+    char line[4096];
+    while (fgets(line, sizeof(line), log_) != nullptr) {
+      all += line;
+      if (strstr(line, "\"event\":\"server_ready\"") != nullptr) return;
+    }
+    ADD_FAILURE() << "the server did not start:\n" << all;
+  }
+
+  // Asks it to stop; its exit code.
+  int Stop() {
+    kill(pid_, SIGTERM);
+    int status = 0;
+    waitpid(pid_, &status, 0);
+    fclose(log_);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+  // Sends `request`, half-closes, reads to the end.
+  std::string Ask(const std::string& request) {
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    strncpy(address.sun_path, path_.c_str(), sizeof(address.sun_path) - 1);
+    EXPECT_EQ(
+        connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+    EXPECT_EQ(send(fd, request.data(), request.size(), 0),
+              static_cast<ssize_t>(request.size()));
+    shutdown(fd, SHUT_WR);
+    std::string reply;
+    char bytes[4096];
+    ssize_t n;
+    while ((n = recv(fd, bytes, sizeof(bytes), 0)) > 0) {
+      reply.append(bytes, static_cast<size_t>(n));
+    }
+    close(fd);
+    return reply;
+  }
+
+ private:
+  const std::string path_;
+  pid_t pid_ = -1;
+  FILE* log_ = nullptr;
+};
+
+TEST(Application, LengthPrefixedMessages) {
+  Server server("reverse");
+  const std::string hello("\0\0\0\5hello", 9), olleh("\0\0\0\5olleh", 9);
+  EXPECT_EQ(server.Ask(hello), olleh);
+  EXPECT_EQ(server.Ask(hello + hello), olleh + olleh);
+  EXPECT_EQ(server.Ask(hello + hello.substr(0, 6)), olleh);  // half a message
+  EXPECT_EQ(server.Ask(std::string("\xff\xff\xff\xff", 4)), "");
+  EXPECT_EQ(server.Stop(), 0);
+}
+
+TEST(Application, Lines) {
+  Server server("shout");
+  EXPECT_EQ(server.Ask("hello\nworld\n"), "HELLO\nWORLD\n");
+  EXPECT_EQ(server.Stop(), 0);
+}
+
+}  // namespace
