@@ -8,12 +8,24 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/substitute.h"
 #include "gflags/gflags.h"
 #include "master/flag_registry.h"
 #include "master/flags.h"
 
 namespace baton {
 namespace {
+
+// $0 is the program, $1 a scheme.
+constexpr absl::string_view kExamples =
+    R"(Serve, with one worker per usable CPU:
+  $0 --listen=$1://0.0.0.0:7007
+Several listeners, four workers:
+  $0 --workers=4 --listen='$1://[::]:7007?dual=1,$1+unix:///run/x.sock'
+Configured by a file, which SIGHUP reads again; and only checked:
+  $0 --flagfile=/etc/$0.flags
+  $0 --flagfile=/etc/$0.flags --check
+)";
 
 absl::string_view BaseName(absl::string_view path) {
   const size_t slash = path.rfind('/');
@@ -65,14 +77,8 @@ std::string SectionOf(FlagKind kind, absl::string_view title) {
 
 std::string HelpText(absl::string_view program,
                      absl::Span<const std::string> schemes) {
-  const absl::string_view name = BaseName(program);
-  const absl::string_view scheme = ExampleScheme(schemes);
   std::string text =
-      absl::StrCat(name, " --listen=", scheme, "://0.0.0.0:7007\n", name,
-                   " --listen='", scheme, "://[::]:7007?dual=1,", scheme,
-                   "+unix:///run/", scheme, ".sock' --workers=4\n", name,
-                   " --flagfile=/etc/", name, ".flags --log_format=json\n",
-                   name, " --flagfile=/etc/", name, ".flags --check\n");
+      absl::Substitute(kExamples, BaseName(program), ExampleScheme(schemes));
   absl::string_view group;
   for (const OwnFlag& own : OwnFlags()) {
     if (own.group != group) absl::StrAppend(&text, "\n", own.group, "\n");

@@ -155,7 +155,7 @@ TEST(LogEscape, ACutSplitsNoEscapeAndNoCharacter) {
     std::string out;
     AppendJsonEscaped("\n\"ü漢😀\x80\x01\n\"ü漢😀\x80\x01", max, &out);
     EXPECT_LE(out.size(), max);
-    EXPECT_NO_THROW((void)nlohmann::json::parse(absl::StrCat("\"", out, "\"")))
+    EXPECT_TRUE(nlohmann::json::accept(absl::StrCat("\"", out, "\"")))
         << out;
   }
 }
@@ -196,7 +196,7 @@ TEST(LogLine, AnyBytesMakeOneLineOfValidJson) {
     for (char& c : message) c = static_cast<char>(random());
     const std::string json =
         FormatLogLine(LogFormat::kJson, Record(message), kMinLogLineBytes);
-    ASSERT_NO_THROW((void)nlohmann::json::parse(json)) << json;
+    ASSERT_TRUE(nlohmann::json::accept(json)) << json;
     const std::string text =
         FormatLogLine(LogFormat::kText, Record(message), kMinLogLineBytes);
     for (const std::string& line : {json, text}) {

@@ -196,7 +196,7 @@ TEST_F(LogSinkTest, AHugeMessageIsOneLine) {
   const std::vector<std::string> lines = pipe_.Lines();
   ASSERT_EQ(lines.size(), 1u);
   EXPECT_LE(lines[0].size(), 4096u);
-  EXPECT_NO_THROW((void)nlohmann::json::parse(lines[0]));
+  EXPECT_TRUE(nlohmann::json::accept(lines[0]));
 }
 
 TEST_F(LogSinkTest, LinesOfThreadsDoNotMix) {
