@@ -155,8 +155,7 @@ TEST(LogEscape, ACutSplitsNoEscapeAndNoCharacter) {
     std::string out;
     AppendJsonEscaped("\n\"ü漢😀\x80\x01\n\"ü漢😀\x80\x01", max, &out);
     EXPECT_LE(out.size(), max);
-    EXPECT_TRUE(nlohmann::json::accept(absl::StrCat("\"", out, "\"")))
-        << out;
+    EXPECT_TRUE(nlohmann::json::accept(absl::StrCat("\"", out, "\""))) << out;
   }
 }
 
