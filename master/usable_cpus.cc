@@ -34,13 +34,14 @@ absl::StatusOr<std::vector<int>> AffinityCpus() {
 int ResolveWorkerCount(int asked, int64_t worker_memory, int affinity_cpus,
                        const CgroupLimits& limits) {
   if (asked > 0) return std::min(asked, kMaxWorkers);
-  double count = affinity_cpus;
-  if (limits.cpus) count = std::min(count, std::ceil(*limits.cpus));
-  if (worker_memory > 0 && limits.memory_bytes) {
-    count = std::min(count,
-                     static_cast<double>(*limits.memory_bytes / worker_memory));
+  int64_t count = std::min(affinity_cpus, kMaxWorkers);
+  if (limits.cpus && *limits.cpus < static_cast<double>(count)) {
+    count = static_cast<int64_t>(std::ceil(*limits.cpus));
   }
-  return static_cast<int>(std::clamp<double>(count, 1, kMaxWorkers));
+  if (worker_memory > 0 && limits.memory_bytes) {
+    count = std::min(count, *limits.memory_bytes / worker_memory);
+  }
+  return static_cast<int>(std::max<int64_t>(count, 1));
 }
 
 }  // namespace baton
