@@ -34,7 +34,7 @@ DEFINE_string(stop_timeout, "8s", "how long a stop may take");
 DEFINE_bool(check, false, "is the configuration good? exit 0 or 2");
 DEFINE_string(pid_file, "", "locked; written when ready, removed at exit");
 
-DEFINE_string(log_file, "", "appended to, instead of stderr");
+DEFINE_string(log_file, "", "instead of stderr; SIGUSR1 opens it again");
 DEFINE_string(log_format, "text", "a record is a line, or a JSON object");
 
 namespace baton {
