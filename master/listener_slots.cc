@@ -228,6 +228,19 @@ std::vector<ListenerSlots::Listener> ListenerSlots::ForSlot(
   return listeners;
 }
 
+std::vector<ListenUrl> ListenerSlots::NewUrls(Generation generation) const {
+  std::set<const Group*> old;
+  for (const auto& [other, uses] : uses_) {
+    if (other == generation) continue;
+    for (const Use& use : uses) old.insert(use.group.get());
+  }
+  std::vector<ListenUrl> urls;
+  for (const Use& use : uses_.at(generation)) {
+    if (old.count(use.group.get()) == 0) urls.push_back(use.url);
+  }
+  return urls;
+}
+
 std::vector<ListenUrl> ListenerSlots::Urls(Generation generation) const {
   std::vector<ListenUrl> urls;
   for (const Use& use : uses_.at(generation)) urls.push_back(use.url);

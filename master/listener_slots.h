@@ -83,6 +83,8 @@ class ListenerSlots {
   std::vector<Listener> ForSlot(Generation generation, int slot) const;
   // With the real ports.
   std::vector<ListenUrl> Urls(Generation generation) const;
+  // Those whose address no other generation has.
+  std::vector<ListenUrl> NewUrls(Generation generation) const;
 
  private:
   // All sockets of one address.

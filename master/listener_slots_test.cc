@@ -186,6 +186,8 @@ TEST_F(ListenerSlotsTest, DropClosesWhatOnlyTheNewConfigurationHad) {
   ASSERT_TRUE(Load(1, {"echo://127.0.0.1:0"}, 1).ok());
   ASSERT_TRUE(Load(2, {"echo://127.0.0.1:0", "discard://127.0.0.1:0"}, 1).ok());
   const Endpoint stays = EndpointOf(1, 0), goes = EndpointOf(2, 1);
+  ASSERT_EQ(slots_.NewUrls(2).size(), 1u);
+  EXPECT_EQ(slots_.NewUrls(2)[0].endpoint, goes);
   EXPECT_TRUE(Connect(goes));
   slots_.Drop(2);
   EXPECT_FALSE(Connect(goes));

@@ -84,7 +84,7 @@ absl::StatusOr<Process> Process::Fork(absl::FunctionRef<int()> child_main) {
 }
 
 std::optional<ExitStatus> Process::Wait(int flags) {
-  CHECK(pidfd_) << "reaped twice";
+  CHECK(!reaped_) << "reaped twice";
   siginfo_t info = {};
   int result;
   do {
@@ -93,7 +93,7 @@ std::optional<ExitStatus> Process::Wait(int flags) {
   } while (result != 0 && errno == EINTR);
   PCHECK(result == 0) << "waitid";
   if (info.si_pid == 0) return std::nullopt;
-  pidfd_.reset();
+  reaped_ = true;
   if (info.si_code == CLD_EXITED) return ExitStatus::Exited(info.si_status);
   return ExitStatus::Signalled(info.si_status, info.si_code == CLD_DUMPED);
 }
@@ -103,7 +103,6 @@ std::optional<ExitStatus> Process::Reap() { return Wait(WNOHANG); }
 ExitStatus Process::WaitAndReap() { return *Wait(0); }
 
 void Process::Kill(int signal) const {
-  if (!pidfd_) return;
   if (PidfdSendSignal(pidfd_.get(), signal) == 0) return;
   PCHECK(errno == ESRCH) << "pidfd_send_signal";
 }

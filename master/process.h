@@ -43,11 +43,12 @@ class Process {
   Process& operator=(Process&&) = default;
 
   pid_t pid() const { return pid_; }
-  // Readable once the child has ended. For epoll; still owned here.
+  // Readable once the child has ended, reaped or not. For epoll; owned here.
   int pidfd() const { return pidfd_.get(); }
 
   // Its status if it has ended, which this call reaps; else nothing. Not again
-  // after it gave a status (CHECKs).
+  // after it gave a status (CHECKs). While a tracer of the child has not been
+  // told of its end, that is nothing too - ptrace(2).
   std::optional<ExitStatus> Reap();
   // The same, and waits for it.
   ExitStatus WaitAndReap();
@@ -62,6 +63,7 @@ class Process {
 
   pid_t pid_;
   UniqueFd pidfd_;
+  bool reaped_ = false;
 };
 
 }  // namespace baton

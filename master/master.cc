@@ -1,0 +1,306 @@
+#include "master/master.h"
+
+#include <signal.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "glog/logging.h"
+#include "master/cgroup_limits.h"
+#include "master/master_link.h"
+#include "master/process_title.h"
+#include "master/usable_cpus.h"
+#include "net/clock.h"
+#include "net/open_fds.h"
+#include "worker/log_event.h"
+#include "worker/log_writer.h"
+
+namespace baton {
+namespace {
+
+// Everything that may reach a master. None of them is left to its default,
+// which would end it; those that mean nothing are read and forgotten.
+constexpr std::array kSignals = {SIGHUP,  SIGTERM, SIGINT,  SIGQUIT, SIGUSR1,
+                                 SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH};
+
+// A draining worker's limit as the supervisor has it.
+absl::Duration DrainTimeout(const WorkerSettings& settings) {
+  return settings.drain_timeout == absl::ZeroDuration()
+             ? absl::InfiniteDuration()
+             : settings.drain_timeout;
+}
+
+ListenFlags FlagsFor(const Config& config) {
+  ListenFlags flags;
+  flags.tcp_keepalive = config.worker.tcp_keepalive;
+  flags.tcp_user_timeout = config.worker.tcp_user_timeout;
+  return flags;
+}
+
+google::LogSeverity SeverityOf(action::Severity severity) {
+  switch (severity) {
+    case action::Severity::kInfo:
+      return google::GLOG_INFO;
+    case action::Severity::kWarning:
+      return google::GLOG_WARNING;
+    case action::Severity::kError:
+      return google::GLOG_ERROR;
+  }
+  LOG(FATAL) << "severity " << static_cast<int>(severity);
+  return google::GLOG_ERROR;
+}
+
+Instant Now() { return absl::Nanoseconds(MonotonicClock::Get()->NowNanos()); }
+
+}  // namespace
+
+Master::Master(const ConfigLoader& loader, std::shared_ptr<const Config> config,
+               const Services& services, LineLogSink& log)
+    : loader_(loader), services_(services), log_(log), active_(config) {
+  configs_.emplace(1, std::move(config));
+}
+
+Master::~Master() = default;
+
+int Master::Run() {
+  if (absl::Status status = Start(); !status.ok()) {
+    LOG(ERROR) << "can't start: " << status.message();
+    return 1;
+  }
+  Feed(event::Start{});
+  loop_->Run();
+  return exit_code_;
+}
+
+absl::Status Master::Start() {
+  // Without /proc nothing is known to be anybody else's: workers start with
+  // what is baton's own.
+  if (absl::StatusOr<std::vector<int>> open = OpenFds(); open.ok()) {
+    not_ours_ = *std::move(open);
+    // The log is ours, and comes under another number when it is reopened.
+    not_ours_.erase(std::remove(not_ours_.begin(), not_ours_.end(), log_.fd()),
+                    not_ours_.end());
+  }
+  ProcessTitle::Set("baton: master");
+  const Config& config = *configs_.at(1);
+  // First, so that a second server with our pid file does not get far.
+  if (!config.pid_file.empty()) {
+    absl::StatusOr<PidFile> file = PidFile::Lock(config.pid_file);
+    if (!file.ok()) return file.status();
+    pid_file_.emplace(*std::move(file));
+  }
+  absl::StatusOr<std::unique_ptr<EventLoop>> loop = EventLoop::Create();
+  if (!loop.ok()) return loop.status();
+  loop_ = *std::move(loop);
+  timer_.emplace(*loop_, [this] { Feed(event::Timer{}); });
+  absl::StatusOr<SignalFd> signals = SignalFd::Create(kSignals);
+  if (!signals.ok()) return signals.status();
+  signals_.emplace(*std::move(signals));
+  signal_inlet_ = std::make_unique<Inlet>(this, &Master::OnSignals, 0);
+  if (absl::Status status = signal_inlet_->Watch(*loop_, signals_->fd());
+      !status.ok()) {
+    return status;
+  }
+  return ListenFirst();
+}
+
+absl::Status Master::ListenFirst() {
+  const Config& config = *configs_.at(1);
+  absl::StatusOr<SupervisorSettings> settings = SettingsOf(config);
+  if (!settings.ok()) return settings.status();
+  if (absl::Status status = listeners_.Load(1, config.listen, settings->workers,
+                                            FlagsFor(config));
+      !status.ok()) {
+    return status;
+  }
+  LogListening(1);
+  supervisor_.emplace(*settings);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<SupervisorSettings> Master::SettingsOf(
+    const Config& config) const {
+  absl::StatusOr<std::vector<int>> cpus = AffinityCpus();
+  if (!cpus.ok()) return cpus.status();
+  SupervisorSettings settings;
+  settings.workers =
+      ResolveWorkerCount(config.workers, config.worker_memory,
+                         static_cast<int>(cpus->size()), ReadCgroupLimits());
+  settings.ready_timeout = config.ready_timeout;
+  settings.drain_timeout = DrainTimeout(config.worker);
+  settings.drain_delay = config.drain_delay;
+  settings.stop_timeout = config.worker.stop_timeout;
+  return settings;
+}
+
+void Master::LogListening(Generation generation) const {
+  for (const ListenUrl& url : listeners_.NewUrls(generation)) {
+    LogEvent("listening").Field("url", url.text).Field("address", url.address);
+  }
+}
+
+// --- events
+
+void Master::Feed(Event event) {
+  events_.push_back(std::move(event));
+  if (feeding_) return;  // an action was answered at once
+  feeding_ = true;
+  while (!events_.empty()) {
+    const Event next = std::move(events_.front());
+    events_.pop_front();
+    for (const Action& action : supervisor_->Handle(Now(), next)) {
+      Carry(action);
+    }
+  }
+  feeding_ = false;
+  ArmTimer();
+}
+
+void Master::ArmTimer() {
+  const Instant deadline = supervisor_->next_deadline();
+  if (deadline == absl::InfiniteDuration()) return timer_->Cancel();
+  // Counted from the loop's time, which is a little behind.
+  const Instant now = absl::Nanoseconds(loop_->now_nanos());
+  timer_->Start(std::max(deadline - now, absl::ZeroDuration()));
+}
+
+void Master::OnSignals(WorkerId /*none*/) {
+  while (const std::optional<signalfd_siginfo> signal = signals_->Next()) {
+    switch (signal->ssi_signo) {
+      case SIGHUP:
+        Feed(event::ReloadRequested{});
+        break;
+      case SIGTERM:
+      case SIGINT:
+        Feed(event::TerminateRequested{});
+        break;
+      case SIGQUIT:
+        Feed(event::QuitRequested{});
+        break;
+      case SIGUSR1:
+        ReopenLog();
+        break;
+      default:
+        break;
+    }
+  }
+}
+
+void Master::ReopenLog() {
+  const std::string& path = configs_.begin()->second->log_file;
+  if (path.empty()) return;
+  absl::StatusOr<UniqueFd> fd = OpenLog(path);
+  if (!fd.ok()) {
+    LOG(ERROR) << "the log is not reopened: " << fd.status().message();
+    return;
+  }
+  const std::string message = EncodeMessage(ReopenLogMessage{});
+  for (auto& [id, link] : links_) {
+    const int sent = fd->get();
+    const FdChannel::SendResult result =
+        link->worker.channel.Send(message, {&sent, 1});
+    if (result.code == FdChannel::SendCode::kSent ||
+        result.code == FdChannel::SendCode::kEof) {
+      continue;
+    }
+    LOG(ERROR) << WorkerRole(link->slot) << " logs to the old file on";
+  }
+  log_.Reopen(*std::move(fd));
+  LogEvent("log_reopened");
+}
+
+// --- actions on the configuration and the listeners
+
+void Master::Carry(const Action& action) {
+  std::visit([this](const auto& what) { Do(what); }, action);
+}
+
+absl::StatusOr<SupervisorSettings> Master::Load(Generation generation) {
+  if (listeners_closed_) return absl::AbortedError("the server is stopping");
+  absl::StatusOr<std::string> bytes = loader_.ReadFile();
+  if (!bytes.ok()) return bytes.status();
+  absl::StatusOr<std::shared_ptr<const Config>> config = loader_.Load(*bytes);
+  if (!config.ok()) return config.status();
+  active_ = *config;
+  absl::StatusOr<SupervisorSettings> settings = SettingsOf(**config);
+  if (!settings.ok()) return settings.status();
+  if (absl::Status status = listeners_.Load(
+          generation, (*config)->listen, settings->workers, FlagsFor(**config));
+      !status.ok()) {
+    return status;
+  }
+  for (const std::string& warning : (*config)->warnings) {
+    LOG(WARNING) << warning;
+  }
+  for (const std::string& flag :
+       ChangedButFixed(*configs_.begin()->second, **config)) {
+    LOG(WARNING) << flag << " has changed, which only a new start can follow";
+  }
+  configs_.emplace(generation, *std::move(config));
+  return settings;
+}
+
+void Master::Do(const action::LoadConfig& load) {
+  absl::StatusOr<SupervisorSettings> settings = Load(load.generation);
+  if (settings.ok()) {
+    LogListening(load.generation);
+    Feed(event::ConfigLoaded{load.generation, *settings});
+  } else {
+    Feed(event::ConfigRejected{load.generation,
+                               std::string(settings.status().message())});
+  }
+}
+
+void Master::Do(const action::CommitConfig& commit) {
+  const std::shared_ptr<const Config> config = configs_.at(commit.generation);
+  configs_.clear();
+  configs_.emplace(commit.generation, config);
+  if (absl::Status status =
+          listeners_.Commit(commit.generation, FlagsFor(*config));
+      !status.ok()) {
+    LOG(WARNING) << "a listener keeps an old option: " << status.message();
+  }
+}
+
+void Master::Do(const action::DropConfig& drop) {
+  configs_.erase(drop.generation);
+  listeners_.Drop(drop.generation);
+}
+
+void Master::Do(const action::CloseSlot& close) {
+  listeners_.CloseSlot(close.slot);
+}
+
+void Master::Do(const action::CloseListeners&) {
+  listeners_closed_ = true;
+  listeners_.CloseAll();
+}
+
+void Master::Do(const action::AnnounceReady&) {
+  if (pid_file_.has_value()) {
+    if (absl::Status status = pid_file_->Write(); !status.ok()) {
+      LOG(ERROR) << status.message();
+    }
+  }
+  LogEvent("ready")
+      .Field("workers", supervisor_->wanted_workers())
+      .Field("generation", supervisor_->generation());
+}
+
+void Master::Do(const action::Exit& exit) {
+  exit_code_ = exit.code;
+  loop_->Stop();
+}
+
+void Master::Do(const action::Log& log) {
+  LogEvent event(log.name, SeverityOf(log.severity));
+  for (const auto& [key, value] : log.fields) {
+    std::visit([&event, key = key](const auto& one) { event.Field(key, one); },
+               value);
+  }
+}
+
+}  // namespace baton

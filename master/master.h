@@ -1,0 +1,126 @@
+#ifndef BATON_MASTER_MASTER_H_
+#define BATON_MASTER_MASTER_H_
+
+// The master process: the shell around the supervisor.
+//
+// It decides nothing. What happens (signals, what workers say, their exits, the
+// passing of time) becomes an event for the supervisor (supervisor.h), and each
+// action that comes back is carried out here: fork, send, kill, read the
+// configuration, bind, close, log, leave.
+//
+// Its own rules:
+//   * One thread, and no call that waits for a worker or a client. It reads no
+//     byte that a client sent.
+//   * A worker may write anything into its channel: a bounded number of
+//   messages
+//     is read a turn, each is taken as that worker's claim about itself, and
+//     descriptors that come with it are closed.
+//   * Children are known by pidfd and reaped one by one.
+//
+// Contract: one Master a process, on the main thread. Run() returns the exit
+// code of the process (0, 1, 3); why it could not start is logged.
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "master/config_loader.h"
+#include "master/listener_slots.h"
+#include "master/pid_file.h"
+#include "master/supervisor.h"
+#include "master/worker_process.h"
+#include "net/event_loop.h"
+#include "net/signal_fd.h"
+#include "worker/channel_messages.h"
+#include "worker/log_sink.h"
+#include "worker/services.h"
+
+namespace baton {
+
+class Master {
+ public:
+  // `config` is what `loader` loaded first. All outlive the master.
+  Master(const ConfigLoader& loader, std::shared_ptr<const Config> config,
+         const Services& services, LineLogSink& log);
+  ~Master();
+  Master(const Master&) = delete;
+  Master& operator=(const Master&) = delete;
+
+  int Run();
+
+ private:
+  class Inlet;
+  struct Link;
+
+  absl::Status Start();
+  absl::Status ListenFirst();
+  absl::StatusOr<SupervisorSettings> SettingsOf(const Config& config) const;
+  void LogListening(Generation generation) const;
+
+  // Events.
+  void Feed(Event event);
+  void ArmTimer();
+  void OnSignals(WorkerId);
+  void OnChannel(WorkerId id);
+  void OnExit(WorkerId id);
+  // Whether there may be more to read.
+  bool ReadMessage(Link& link);
+  void OnMessage(Link& link, const ChannelMessage& message);
+  void ReopenLog();
+
+  // Actions.
+  void Carry(const Action& action);
+  void Do(const action::Fork& fork);
+  void Do(const action::Serve& serve);
+  void Do(const action::StopAccepting& stop);
+  void Do(const action::Drain& drain);
+  void Do(const action::StopWorker& stop);
+  void Do(const action::Kill& kill);
+  void Do(const action::LoadConfig& load);
+  void Do(const action::CommitConfig& commit);
+  void Do(const action::DropConfig& drop);
+  void Do(const action::CloseSlot& close);
+  void Do(const action::CloseListeners&);
+  void Do(const action::AnnounceReady&);
+  void Do(const action::Exit& exit);
+  void Do(const action::Log& log);
+
+  absl::Status Fork(const action::Fork& fork, pid_t& pid);
+  absl::StatusOr<SupervisorSettings> Load(Generation generation);
+  void Send(WorkerId worker, const ChannelMessage& message);
+
+  const ConfigLoader& loader_;
+  const Services& services_;
+  LineLogSink& log_;
+
+  // Open before the master opened anything: not its own.
+  std::vector<int> not_ours_;
+  std::optional<PidFile> pid_file_;
+  ListenerSlots listeners_;
+  // Those that a worker may be forked for.
+  std::map<Generation, std::shared_ptr<const Config>> configs_;
+  // Whose values the flags have now.
+  std::shared_ptr<const Config> active_;
+  bool listeners_closed_ = false;
+
+  std::unique_ptr<EventLoop> loop_;
+  std::optional<SignalFd> signals_;
+  std::unique_ptr<Inlet> signal_inlet_;
+  std::optional<Timer> timer_;
+  std::map<WorkerId, std::unique_ptr<Link>> links_;
+
+  std::optional<Supervisor> supervisor_;
+  std::deque<Event> events_;
+  bool feeding_ = false;
+  int exit_code_ = 1;
+};
+
+}  // namespace baton
+
+#endif  // BATON_MASTER_MASTER_H_

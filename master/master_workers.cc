@@ -1,0 +1,181 @@
+// The master's dealings with its workers' processes and channels.
+
+#include <utility>
+#include <variant>
+
+#include "absl/strings/str_cat.h"
+#include "glog/logging.h"
+#include "master/master.h"
+#include "master/master_link.h"
+#include "worker/log_event.h"
+
+namespace baton {
+namespace {
+
+// A worker that writes without end gets no more of a turn than this.
+constexpr int kMessagesPerTurn = 32;
+
+}  // namespace
+
+void Master::Do(const action::Fork& fork) {
+  pid_t pid = 0;
+  if (absl::Status status = Fork(fork, pid); status.ok()) {
+    Feed(event::Forked{fork.worker, pid});
+  } else {
+    Feed(event::ForkFailed{fork.worker, std::string(status.message())});
+  }
+}
+
+absl::Status Master::Fork(const action::Fork& fork, pid_t& pid) {
+  const std::shared_ptr<const Config> config = configs_.at(fork.generation);
+  if (active_ != config) {
+    if (absl::Status status = loader_.Activate(*config); !status.ok()) {
+      return status;
+    }
+    active_ = config;
+  }
+  WorkerSpec spec;
+  spec.slot = fork.slot;
+  spec.generation = fork.generation;
+  spec.config = config.get();
+  spec.services = &services_;
+  spec.log = &log_;
+  spec.listeners = listeners_.ForSlot(fork.generation, fork.slot);
+  spec.not_ours = &not_ours_;
+  absl::StatusOr<WorkerProcess> worker = ForkWorker(spec);
+  if (!worker.ok()) return worker.status();
+  pid = worker->process.pid();
+  auto link = std::make_unique<Link>(this, fork, *std::move(worker));
+  absl::Status watched =
+      link->channel_inlet.Watch(*loop_, link->worker.channel.fd());
+  if (watched.ok()) {
+    watched = link->exit_inlet.Watch(*loop_, link->worker.process.pidfd());
+  }
+  if (!watched.ok()) {
+    // It has done nothing yet, and ends at once: no wait to speak of.
+    link->worker.process.Kill(SIGKILL);
+    link->worker.process.WaitAndReap();
+    return watched;
+  }
+  links_.emplace(fork.worker, std::move(link));
+  return absl::OkStatus();
+}
+
+// --- to a worker
+
+void Master::Do(const action::Serve& serve) {
+  Send(serve.worker, ServeMessage{});
+}
+
+void Master::Do(const action::StopAccepting& stop) {
+  Send(stop.worker, StopAcceptingMessage{stop.shut_down_listeners});
+}
+
+void Master::Do(const action::Drain& drain) {
+  Send(drain.worker, DrainMessage{drain.timeout});
+}
+
+void Master::Do(const action::StopWorker& stop) {
+  Send(stop.worker, StopMessage{});
+}
+
+void Master::Send(WorkerId worker, const ChannelMessage& message) {
+  Link& link = *links_.at(worker);
+  const FdChannel::SendResult result =
+      link.worker.channel.Send(EncodeMessage(message));
+  switch (result.code) {
+    case FdChannel::SendCode::kSent:
+    case FdChannel::SendCode::kEof:  // its exit is about to be told
+      return;
+    case FdChannel::SendCode::kAgain:
+    case FdChannel::SendCode::kLater:
+    case FdChannel::SendCode::kError:
+      // One that has not read a few dozen messages will not read this one.
+      return Feed(event::WorkerBroken{
+          worker, absl::StrCat("its channel takes no message: ",
+                               MessageName(message))});
+  }
+}
+
+void Master::Do(const action::Kill& kill) {
+  links_.at(kill.worker)->worker.process.Kill(kill.signal);
+}
+
+// --- from a worker
+
+void Master::OnChannel(WorkerId id) {
+  Link& link = *links_.at(id);
+  for (int i = 0; i < kMessagesPerTurn; ++i) {
+    if (!ReadMessage(link)) return;
+  }
+  link.channel_inlet.Again();
+}
+
+bool Master::ReadMessage(Link& link) {
+  const FdChannel::Received received = link.worker.channel.Receive();
+  absl::StatusOr<DecodedMessage> decoded;
+  switch (received.code) {
+    case FdChannel::ReceiveCode::kAgain:
+      return false;
+    case FdChannel::ReceiveCode::kMessage:
+      decoded = DecodeMessage(received.bytes);
+      break;
+    case FdChannel::ReceiveCode::kEof:
+      decoded = absl::UnavailableError("it closed its channel");
+      break;
+    case FdChannel::ReceiveCode::kTruncated:
+      decoded = absl::InvalidArgumentError("a message that was cut");
+      break;
+    case FdChannel::ReceiveCode::kError:
+      decoded = absl::UnavailableError("its channel has an error");
+      break;
+  }
+  if (!decoded.ok()) {
+    link.channel_inlet.Stop();
+    Feed(event::WorkerBroken{link.id, std::string(decoded.status().message())});
+    return false;
+  }
+  OnMessage(link, decoded->message);
+  return true;
+}
+
+void Master::OnMessage(Link& link, const ChannelMessage& message) {
+  if (std::holds_alternative<ReadyMessage>(message)) {
+    Feed(event::WorkerReady{link.id});
+  } else if (std::holds_alternative<ServingMessage>(message)) {
+    Feed(event::WorkerServing{link.id});
+  } else if (std::holds_alternative<AcceptStoppedMessage>(message)) {
+    Feed(event::AcceptStopped{link.id});
+  } else if (const auto* drained = std::get_if<DrainedMessage>(&message)) {
+    Feed(event::WorkerDrained{link.id, drained->connections_cut});
+  } else if (std::holds_alternative<ReplaceMeMessage>(message)) {
+    Feed(event::ReplaceRequested{link.id});
+  } else if (!std::exchange(link.unknown_reported, true)) {
+    LOG(WARNING) << WorkerRole(link.slot)
+                 << " sent a message that means nothing here: "
+                 << MessageName(message);
+  }
+}
+
+void Master::OnExit(WorkerId id) {
+  Link& link = *links_.at(id);
+  // What it said last counts, also if it is seen after the exit.
+  for (int i = 0; i < kMessagesPerTurn && ReadMessage(link); ++i) {
+  }
+  const std::optional<ExitStatus> status = link.worker.process.Reap();
+  // A tracer (strace) is told first; the pidfd reports again when it is done.
+  if (!status.has_value()) return;
+  const WorkerSnapshot last = link.worker.scoreboard.Read();
+  LogEvent("worker_totals")
+      .Field("slot", link.slot)
+      .Field("worker_pid", link.worker.process.pid())
+      .Field("accepted", last.accepted)
+      .Field("requests", last.requests)
+      .Field("bytes_in", last.bytes_in)
+      .Field("bytes_out", last.bytes_out)
+      .Field("connections_left", last.connections);
+  Feed(event::WorkerExited{id, *status});
+  links_.erase(id);
+}
+
+}  // namespace baton
