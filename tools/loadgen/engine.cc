@@ -168,10 +168,10 @@ Report Engine::MakeReport(int64_t started, absl::Duration cpu_before) {
 void Engine::RunPhase(Phase phase, Pacer* pacer) {
   phase_ = phase;
   pacer_ = pacer;
-  while (!stopped_ && !(in_flight_ == 0 && pacer->Over(now_))) {
-    Turn(pacer->last_call());
-  }
+  while (!stopped_ && !PhaseOver()) Turn(pacer->last_call());
 }
+
+bool Engine::PhaseOver() const { return in_flight_ == 0 && pacer_->Over(now_); }
 
 // At a constant rate the schedule starts when the connections stand, or it
 // would begin with a second's backlog.
@@ -227,11 +227,15 @@ void Engine::Turn(int64_t until) {
 // When there will be something to do without an event.
 int64_t Engine::NextDeadline(int64_t until) const {
   if (!unfinished_.empty()) return now_;
+  const bool exchanging =
+      phase_ == Phase::kExchange || phase_ == Phase::kVerify;
+  // Exchanges that end by being sent may all have ended in this very turn.
+  if (exchanging && PhaseOver()) return now_;
   int64_t next = next_progress_;
   if (until > now_) next = std::min(next, until);
   if (in_flight_ > 0) next = std::min(next, next_sweep_);
   if (!wake_ups_.empty()) next = std::min(next, wake_ups_.top().at);
-  if (!ready_.empty() && phase_ != Phase::kHold && phase_ != Phase::kConnect) {
+  if (!ready_.empty() && exchanging) {
     const bool resting = options_.idle && phase_ == Phase::kExchange;
     if (!resting) next = std::min(next, pacer_->NextDue(now_));
   }

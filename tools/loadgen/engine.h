@@ -98,6 +98,7 @@ class Engine {
 
   // engine.cc: phases, time, who begins when.
   void RunPhase(Phase phase, Pacer* pacer);
+  bool PhaseOver() const;
   void ConnectAll();
   void HoldUntil(int64_t deadline);
   void EndConnections();

@@ -131,8 +131,8 @@ absl::StatusOr<LoadTarget> LoadTarget::Parse(absl::string_view url) {
     status = ParseHttpAddress(rest, &target);
   } else {
     auto endpoint = ToEndpoint(rest);
-    if (endpoint.ok()) target.endpoint = *std::move(endpoint);
-    status = endpoint.status();
+    if (!endpoint.ok()) return endpoint.status();
+    target.endpoint = *std::move(endpoint);
   }
   if (!status.ok()) return status;
   return target;
