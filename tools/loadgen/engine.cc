@@ -279,12 +279,20 @@ void Engine::ReportProgress() {
   next_progress_ = std::max(next_progress_ + kNanosPerSecond, now_);
 }
 
+// Think time, back-off, or another try at a full queue: whatever was set last.
+void Engine::WakeAt(uint32_t index, int64_t at) {
+  slots_[index].wake_at = at;
+  wake_ups_.push({at, TicketOf(index)});
+}
+
 void Engine::WakeSlots() {
   while (!wake_ups_.empty() && wake_ups_.top().at <= now_) {
-    const Ticket ticket = wake_ups_.top().ticket;
+    const auto [at, ticket] = wake_ups_.top();
     wake_ups_.pop();
-    if (!Current(ticket)) continue;
-    switch (slots_[ticket.slot].state) {
+    Slot& slot = slots_[ticket.slot];
+    if (!Current(ticket) || slot.wake_at != at) continue;
+    slot.wake_at = 0;
+    switch (slot.state) {
       case State::kIdle:
         NextExchange(ticket.slot);
         break;
@@ -353,8 +361,7 @@ void Engine::AfterExchange(uint32_t index, bool may_begin) {
     BecomeReady(index);
   } else if (options_.think > absl::ZeroDuration()) {
     SetState(slots_[index], State::kIdle);
-    wake_ups_.push(
-        {now_ + absl::ToInt64Nanoseconds(options_.think), TicketOf(index)});
+    WakeAt(index, now_ + absl::ToInt64Nanoseconds(options_.think));
   } else if (may_begin) {
     NextExchange(index);
   } else {

@@ -76,6 +76,7 @@ class Engine {
     int64_t exchanges = 0;    // on this connection, ended
     int64_t intended = 0;     // latency counts from here
     int64_t since = 0;        // the time-out counts from here
+    int64_t wake_at = 0;      // the one entry of wake_ups_ that counts
     std::unique_ptr<Conversation> conversation;
   };
 
@@ -107,6 +108,7 @@ class Engine {
   void RunTimers();
   void SweepTimeouts();
   void ReportProgress();
+  void WakeAt(uint32_t index, int64_t at);
   void WakeSlots();
   void OpenConnections();
   void DispatchReady();

@@ -85,7 +85,7 @@ void Engine::Connect(uint32_t index) {
     // The queue of a unix listener is full, of which no event would tell when
     // it no longer is: connect(2). A TCP client would wait in SYN_SENT.
     if (opened.error == EAGAIN && !opened.local) {
-      wake_ups_.push({now_ + kQueueRetryNanos, TicketOf(index)});
+      WakeAt(index, now_ + kQueueRetryNanos);
     } else if (opened.local) {
       Fail(index, ErrorKind::kLocal,
            absl::StrCat("socket: ", ErrnoText(opened.error)));
@@ -352,7 +352,7 @@ void Engine::Fail(uint32_t index, ErrorKind kind, absl::string_view what) {
   }
   const int64_t delay = kFirstRetryNanos << slot.failures;
   if (slot.failures < kMaxDoublings) ++slot.failures;
-  wake_ups_.push({NowNanos() + delay, TicketOf(index)});
+  WakeAt(index, NowNanos() + delay);
 }
 
 void Engine::FailErrno(uint32_t index, absl::string_view call, int error) {

@@ -149,6 +149,43 @@ TEST(EngineFaultTest, AStalledExchangeTimesOutAndTheOthersGoOn) {
   EXPECT_GE(report.elapsed, kShort);
 }
 
+// Whatever happens, in whatever order: each exchange that began is counted
+// once, as done or as one error.
+TEST(EngineFaultTest, EveryExchangeIsCountedOnce) {
+  for (const Transport transport : {Transport::kTcp, Transport::kUnix}) {
+    FaultServer server(
+        {.transport = transport, .answer = [](const Message& message) -> Reply {
+           std::string bytes = message.bytes;
+           switch (message.total * 7919 % 101) {
+             case 0:
+               return {"", Then::kReset};
+             case 1:
+               return {bytes.substr(0, 10), Then::kReset};
+             case 2:
+               return {"", Then::kClose};
+             case 3:
+               return {bytes.substr(0, 63), Then::kClose};
+             case 4:
+               bytes[0] ^= 1;
+               return {bytes};
+             case 5:
+               return {};
+             default:
+               return {bytes};
+           }
+         }});
+    const Report report = Load({.target = server.target(),
+                                .connections = 20,
+                                .churn = 7,
+                                .count = 3000,
+                                .timeout = absl::Milliseconds(100)});
+    EXPECT_EQ(report.tally.exchanges + report.tally.total_errors(), 3000);
+    EXPECT_EQ(report.tally.exchanges, report.latency.count());
+    EXPECT_GE(report.tally.total_errors(), 150);
+    EXPECT_GE(report.tally.errors(ErrorKind::kTimeout), 20);
+  }
+}
+
 TEST(EngineFaultTest, LostDatagramsTimeOut) {
   FaultServer server({.transport = Transport::kUdp,
                       .answer = [](const Message& message) -> Reply {
