@@ -37,7 +37,7 @@ inline bool ConnectionTable::ReadAtOnce(ConnectionCore& core) {
                             ConnectionCore::kWritable |
                             ConnectionCore::kResumed;
   if ((core.flags & ~kFit) != 0 || !core.Has(ConnectionCore::kReadable) ||
-      borrower_ != nullptr || budget_ == 0) {
+      borrower_ != nullptr) {
     return false;
   }
   --budget_;
@@ -63,9 +63,7 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline void ConnectionTable::StepRead(
 void ConnectionTable::OnEvents(uint32_t index, uint32_t generation,
                                uint32_t events) {
   ConnectionCore& core = cores_[index];
-  if ((core.generation & EventLoop::kGenerationMask) != generation) {
-    return loop_.CountStaleEvent();
-  }
+  if (core.generation != generation) return loop_.CountStaleEvent();
   budget_ = kBudget;
   if (events == (EPOLLIN | EPOLLOUT) && core.writer == nullptr) {
     core.flags |= ConnectionCore::kReadable | ConnectionCore::kWritable;
@@ -241,7 +239,7 @@ ConnectionTable::Fill ConnectionTable::FillFromPeer(ConnectionCore& core,
   if (core.Has(ConnectionCore::kEof)) return Fill::kEof;
   if (core.Has(ConnectionCore::kBroken)) return Fill::kReset;
   if (core.Has(ConnectionCore::kUnreadLost)) return Fill::kOverload;
-  if (budget_ == 0) return Fill::kYield;
+  if (budget_ <= 0) return Fill::kYield;
   --budget_;
   const absl::Span<char> room = MakeRoom(core, wanted);
   if (room.empty()) return Fill::kOverload;

@@ -119,7 +119,7 @@ void ConnectionTable::Release(ConnectionCore& core) {
   // there is, its events are stale.
   UniqueFd(std::exchange(core.fd, -1)).reset();
   core.flags = 0;
-  ++core.generation;
+  core.generation = (core.generation + 1) & EventLoop::kGenerationMask;
   const std::unique_ptr<ConnectionExtra> extra = std::move(core.extra);
   const auto settings = static_cast<uint16_t>(core.settings);
   cores_.Free(core.index);

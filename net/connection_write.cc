@@ -38,7 +38,7 @@ bool ConnectionTable::WriteAtOnce(WriteOperation& op) {
                               ConnectionCore::kLeaving;
   if ((core.flags & (kUnfit | ConnectionCore::kWritable)) !=
           ConnectionCore::kWritable ||
-      op.size == 0 || budget_ == 0) {
+      op.size == 0 || budget_ <= 0) {
     return false;
   }
   --budget_;
@@ -72,7 +72,7 @@ bool ConnectionTable::TryWrite(WriteOperation& op) {
     if (aborted_) return EndWrite(op, IoError::kCancelled);
     if (core.Has(ConnectionCore::kBroken)) return EndWrite(op, IoError::kReset);
     if (!core.Has(ConnectionCore::kWritable)) return false;
-    if (budget_ == 0) {
+    if (budget_ <= 0) {
       MakeReady(core);
       return false;
     }

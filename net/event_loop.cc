@@ -4,8 +4,6 @@
 #include <string.h>
 #include <sys/timerfd.h>
 
-#include <limits>
-
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
@@ -33,7 +31,7 @@ absl::StatusOr<std::unique_ptr<EventLoop>> EventLoop::Create(Clock* clock) {
     // earlier ones were read (epoll(7)), and whether a timer is due is decided
     // by the clock alone.
     epoll_event event{.events = EPOLLIN | EPOLLET,
-                      .data = {.u64 = std::numeric_limits<uint64_t>::max()}};
+                      .data = {.u64 = Token(kLoopItself, kTimerFdIndex, 0)}};
     if (epoll_ctl(epoll.get(), EPOLL_CTL_ADD, timer.get(), &event) != 0) {
       return ErrnoStatus("epoll_ctl", "timerfd", errno);
     }
@@ -50,6 +48,9 @@ EventLoop::EventLoop(Clock* clock, UniqueFd epoll, UniqueFd timer)
       now_nanos_(start_nanos_) {
   CHECK(current_loop == nullptr) << "a thread has one event loop";
   current_loop = this;
+  // Due timers are run in every turn: the timerfd has only to end the wait.
+  CHECK_EQ(watched_.Allocate(), kTimerFdIndex);
+  watched_[kTimerFdIndex].handler = &timer_fd_handler_;
 }
 
 EventLoop::~EventLoop() { current_loop = nullptr; }
@@ -97,8 +98,7 @@ void EventLoop::Dispatch(uint64_t token, uint32_t events) {
   const auto index = static_cast<uint32_t>(token);
   if (client == kLoopItself)
     return DispatchToHandler(index, generation, events);
-  if (client < client_count_)
-    clients_[client]->OnEvents(index, generation, events);  // else the timerfd
+  clients_[client]->OnEvents(index, generation, events);
 }
 
 void EventLoop::DispatchToHandler(uint32_t index, uint32_t generation,

@@ -141,6 +141,10 @@ class EventLoop {
     EventHandler* handler = nullptr;
     uint32_t generation = 0;
   };
+  struct NoHandler final : EventHandler {
+    void OnEvents(uint32_t /*events*/) override {}
+  };
+  static constexpr uint32_t kTimerFdIndex = 0;
   static constexpr int kMaxClients = 8;
   static constexpr uint8_t kLoopItself = 0;  // handlers and Timers
   static constexpr int kEventsPerTurn = 256;
@@ -172,6 +176,7 @@ class EventLoop {
   TimerWheel wheel_{0};
   std::array<LoopClient*, kMaxClients> clients_{};
   uint8_t client_count_ = 1;
+  NoHandler timer_fd_handler_;
   Slab<Watched> watched_;
   std::vector<uint64_t> ready_, ready_now_;
   std::vector<std::coroutine_handle<>> resumes_, resumes_now_;

@@ -45,12 +45,11 @@ int64_t MaxConnections(const WorkerSettings& settings) {
   PCHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
   if (settings.max_connections > 0) return settings.max_connections;
   const absl::StatusOr<std::vector<int>> open = OpenFds();
-  const int64_t used = open.ok() && !open->empty()
-                           ? *std::max_element(open->begin(), open->end()) + 1
-                           : kReservedFds;
+  const int64_t used =
+      kReservedFds + (open.ok() ? static_cast<int64_t>(open->size()) : 0);
   return std::max<int64_t>(
-      1, static_cast<int64_t>(std::min<rlim_t>(limit.rlim_cur, 1 << 22)) -
-             used - kReservedFds);
+      1,
+      static_cast<int64_t>(std::min<rlim_t>(limit.rlim_cur, 1 << 22)) - used);
 }
 
 class Worker final : private ConnectionObserver {

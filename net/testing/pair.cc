@@ -140,9 +140,7 @@ bool Pair::closed() const { return scope_.live() == 0; }
 bool Pair::write_closed() const { return closed() || wire_->write_closed; }
 
 void Pair::Notify(uint32_t events) {
-  if (core() != nullptr)
-    world_->table.OnEvents(index_, generation_ & EventLoop::kGenerationMask,
-                           events);
+  if (core() != nullptr) world_->table.OnEvents(index_, generation_, events);
   Run();
 }
 

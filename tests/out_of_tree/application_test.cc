@@ -45,7 +45,7 @@ class Server {
     char line[4096];
     while (fgets(line, sizeof(line), log_) != nullptr) {
       all += line;
-      if (strstr(line, "\"event\":\"server_ready\"") != nullptr) return;
+      if (strstr(line, "\"event\":\"ready\"") != nullptr) return;
     }
     ADD_FAILURE() << "the server did not start:\n" << all;
   }
