@@ -25,10 +25,16 @@ ListenUrl Url(absl::string_view text) {
   return *std::move(url);
 }
 
+// In a folder of its own, with a name that is short enough for sun_path.
 std::string SocketPath() {
-  return absl::StrCat(
-      "/tmp/listener_slots_test.", getpid(), ".",
-      testing::UnitTest::GetInstance()->current_test_info()->name());
+  std::string folder = "/tmp/baton.XXXXXX";
+  EXPECT_NE(mkdtemp(folder.data()), nullptr);
+  return folder + "/socket";
+}
+
+void RemoveFolderOf(const std::string& path) {
+  unlink(path.c_str());
+  EXPECT_EQ(rmdir(path.substr(0, path.rfind('/')).c_str()), 0);
 }
 
 bool Exists(const std::string& path) {
@@ -109,6 +115,7 @@ TEST_F(ListenerSlotsTest, AUnixAddressHasOneSocketForAllAndGoesWithIt) {
   EXPECT_TRUE(client);
   slots_.CloseAll();
   EXPECT_FALSE(Exists(path));
+  RemoveFolderOf(path);
 }
 
 TEST_F(ListenerSlotsTest, APathThatIsNotOursAnyMoreStays) {
@@ -120,7 +127,7 @@ TEST_F(ListenerSlotsTest, APathThatIsNotOursAnyMoreStays) {
   ASSERT_TRUE(other.ok()) << other.status();
   slots_.CloseAll();
   EXPECT_TRUE(Exists(path));
-  unlink(path.c_str());
+  RemoveFolderOf(path);
 }
 
 TEST_F(ListenerSlotsTest, UdpHasASocketPerSlotToo) {
@@ -204,6 +211,7 @@ TEST_F(ListenerSlotsTest, ALoadThatFailsLeavesEverythingAsItWas) {
       2, {"echo://127.0.0.1:0", "echo+unix://" + path, "echo://" + address}, 4);
   EXPECT_THAT(std::string(status.message()), HasSubstr(address));
   EXPECT_FALSE(Exists(path));
+  RemoveFolderOf(path);
   EXPECT_EQ(slots_.ForSlot(1, 0).size(), 1u);
   // And the generation can be loaded after all.
   ASSERT_TRUE(Load(2, {"echo://127.0.0.1:0"}, 4).ok());

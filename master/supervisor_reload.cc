@@ -158,12 +158,14 @@ void Supervisor::FinishRoll() {
   roll_.reset();
   if (roll.back) {
     Emit(action::DropConfig{roll.target});
+    CloseUnusedSlots();
     return FinishReload(ReloadResult::Outcome::kRolledBack, roll.reason,
                         roll.target);
   }
   generation_ = roll.target;
   settings_ = roll.settings;
   Emit(action::CommitConfig{roll.target});
+  CloseUnusedSlots();  // it is finished once the last of it is gone
   FinishReload(ReloadResult::Outcome::kOk, "", roll.target);
 }
 

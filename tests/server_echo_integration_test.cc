@@ -35,8 +35,8 @@ TEST(ServerEchoTest, EchoesOverIpv6) {
 }
 
 TEST(ServerEchoTest, EchoesOverUnix) {
-  const std::string path = absl::StrCat("/tmp/baton_echo_test.", getpid());
-  ServerProcess server({"--listen=echo+unix://" + path, "--workers=3"});
+  const SocketPath path;
+  ServerProcess server({"--listen=echo+unix://" + path.get(), "--workers=3"});
   server.WaitReady();
   for (int i = 0; i < 20; ++i) {
     TestClient client(server.address());
@@ -56,11 +56,11 @@ TEST(ServerEchoTest, EchoesDatagrams) {
 }
 
 TEST(ServerEchoTest, ServesSeveralListenersAndServicesAtOnce) {
-  const std::string path = absl::StrCat("/tmp/baton_many_test.", getpid());
+  const SocketPath path;
   ServerProcess server(
       {"--listen=echo://127.0.0.1:0,discard://127.0.0.1:0,"
        "echo+udp://127.0.0.1:0,echo+unix://" +
-           path,
+           path.get(),
        "--workers=2"});
   server.WaitReady();
   ASSERT_EQ(server.address_count(), 4u);

@@ -121,7 +121,8 @@ TEST(ServerFlagsTest, APortInUseIsNamedEvenIfItsOwnerWouldShareIt) {
 }
 
 TEST(ServerFlagsTest, AUnixPathThatAnswersIsInUse) {
-  const std::string path = absl::StrCat("/tmp/baton_flags_test.", getpid());
+  const SocketPath socket_path;
+  const std::string& path = socket_path.get();
   ServerProcess first({"--listen=echo+unix://" + path, "--workers=1"});
   first.WaitReady();
   const Finished second = RunServer({"--listen=echo+unix://" + path});

@@ -248,6 +248,18 @@ const Endpoint& ServerProcess::address(size_t index) const {
   return addresses_[index];
 }
 
+SocketPath::SocketPath() {
+  // Bazel's own temporary folder has too long a name for sun_path - unix(7).
+  std::string folder = "/tmp/baton.XXXXXX";
+  PCHECK(mkdtemp(folder.data()) != nullptr);
+  path_ = folder + "/socket";
+}
+
+SocketPath::~SocketPath() {
+  unlink(path_.c_str());
+  rmdir(path_.substr(0, path_.rfind('/')).c_str());
+}
+
 std::string TitleOf(pid_t pid) {
   std::string title = ReadFile(absl::StrCat("/proc/", pid, "/cmdline"));
   while (!title.empty() && title.back() == '\0') title.pop_back();

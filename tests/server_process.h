@@ -89,6 +89,21 @@ class ServerProcess {
   bool finished_ = false;
 };
 
+// A path for a unix socket, short and unused, in a folder of its own that goes
+// with this object.
+class SocketPath {
+ public:
+  SocketPath();
+  ~SocketPath();
+  SocketPath(const SocketPath&) = delete;
+  SocketPath& operator=(const SocketPath&) = delete;
+
+  const std::string& get() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
 // What ps would show, without NULs at the end; empty when there is none.
 std::string TitleOf(pid_t pid);
 // Whether a process that is no zombie has this PID.
