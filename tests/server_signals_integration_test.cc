@@ -30,17 +30,6 @@ bool PortIsFree(const Endpoint& endpoint) {
   return !client.ok() && client.connect_errno() == ECONNREFUSED;
 }
 
-// Takes nothing of what it is sent, so that a request stays in progress.
-void Clog(TestClient& client) {
-  // More than all buffers on the way hold; the worker is stuck in its write.
-  const std::string chunk(1 << 20, 'z');
-  timeval soon{0, 200'000};
-  ASSERT_EQ(
-      setsockopt(client.fd(), SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof(soon)), 0);
-  while (send(client.fd(), chunk.data(), chunk.size(), MSG_NOSIGNAL) > 0) {
-  }
-}
-
 TEST(ServerSignalsTest, TermAndIntEndItGracefully) {
   for (int number : {SIGTERM, SIGINT}) {
     ServerProcess server({kListen, "--workers=2"});
@@ -61,13 +50,13 @@ TEST(ServerSignalsTest, AStopWaitsForARequestInProgress) {
   ServerProcess server({kListen, "--workers=1"});
   server.WaitReady();
   TestClient client(server.address());
-  Clog(client);
+  const size_t sent = client.SendUntilStuck();
   server.Signal(SIGTERM);
   server.WaitFor("worker_draining");
   EXPECT_TRUE(PortIsFree(server.address())) << "late clients are refused";
   // Now take what is due: the request completes, and so does the stop.
   shutdown(client.fd(), SHUT_WR);
-  EXPECT_GT(client.ReceiveAll().size(), size_t{1} << 20);
+  EXPECT_EQ(client.ReceiveAll().size(), sent);
   EXPECT_EQ(server.Wait().exit_code, 0);
 }
 
@@ -75,7 +64,7 @@ TEST(ServerSignalsTest, ARequestThatOutlastsStopTimeoutIsCutAndCounted) {
   ServerProcess server({kListen, "--workers=1", "--stop_timeout=100ms"});
   server.WaitReady();
   TestClient client(server.address());
-  Clog(client);
+  client.SendUntilStuck();
   server.Signal(SIGTERM);
   const nlohmann::json stopped = server.WaitFor("stopped");
   EXPECT_EQ(stopped.value("connections_cut", 0), 1);
@@ -86,7 +75,7 @@ TEST(ServerSignalsTest, QuitEndsItWithinASecondWhateverIsInProgress) {
   ServerProcess server({kListen, "--workers=2"});
   server.WaitReady();
   TestClient client(server.address());
-  Clog(client);
+  client.SendUntilStuck();
   const int64_t begin = MonotonicClock::Get()->NowNanos();
   server.Signal(SIGQUIT);
   EXPECT_EQ(server.Wait().exit_code, 0);
@@ -97,7 +86,7 @@ TEST(ServerSignalsTest, ASecondTermAfterASecondStopsAtOnce) {
   ServerProcess server({kListen, "--workers=1", "--stop_timeout=1h"});
   server.WaitReady();
   TestClient client(server.address());
-  Clog(client);
+  client.SendUntilStuck();
   server.Signal(SIGTERM);
   server.WaitFor("worker_draining");
   // Ignored as long as it may be the same keystroke, so it is sent on and on.

@@ -1,6 +1,7 @@
 // Worker processes: their names, their deaths, their replacement, reloads.
 
 #include <signal.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -209,14 +210,15 @@ TEST(ServerReloadTest, ARequestInProgressOutlivesIt) {
   ServerProcess server({kListen, "--workers=1"});
   server.WaitReady();
   TestClient client(server.address());
-  // The echo of it does not fit into the buffers: the old worker is in the
-  // middle of its write until we read.
-  std::string sent(8 << 20, 'r');
-  std::thread sender([&] { EXPECT_TRUE(client.Send(sent)); });
-  const std::string head = client.Receive(1);
+  const size_t sent = client.SendUntilStuck();
+  const pid_t old = server.Workers()[0];
   EXPECT_EQ(Reload(server).value("outcome", ""), "ok");
-  EXPECT_EQ(client.Receive(sent.size() - 1).size(), sent.size() - 1);
-  sender.join();
+  EXPECT_TRUE(IsAlive(old)) << "it waits for the client";
+  shutdown(client.fd(), SHUT_WR);
+  EXPECT_EQ(client.ReceiveAll().size(), sent);
+  const nlohmann::json drained = server.WaitFor("worker_drained");
+  EXPECT_EQ(drained.value("worker_pid", 0), old);
+  EXPECT_EQ(drained.value("connections_cut", -1), 0);
 }
 
 TEST(ServerReloadTest, ABadFileLeavesTheOldConfigurationServing) {

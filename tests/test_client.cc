@@ -69,6 +69,22 @@ std::string TestClient::ReceiveAll() {
   return ReceiveUntil(std::numeric_limits<size_t>::max());
 }
 
+size_t TestClient::SendUntilStuck() {
+  // More than the buffers on the way hold, and no time in which a peer that can
+  // go on would not.
+  const std::string chunk(1 << 20, 'z');
+  const timeval a_while = absl::ToTimeval(absl::Milliseconds(300));
+  PCHECK(setsockopt(fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &a_while,
+                    sizeof(a_while)) == 0);
+  size_t total = 0;
+  while (true) {
+    const ssize_t sent =
+        send(fd_.get(), chunk.data(), chunk.size(), MSG_NOSIGNAL);
+    if (sent < 0) return total;
+    total += static_cast<size_t>(sent);
+  }
+}
+
 bool TestClient::Echoes(absl::string_view bytes) {
   return Send(bytes) && Receive(bytes.size()) == bytes;
 }

@@ -31,6 +31,9 @@ class TestClient {
   std::string Receive(size_t count);
   // Until the peer ends; a reset ends it, too.
   std::string ReceiveAll();
+  // Sends until nothing has been taken for a while: an echo that nobody reads
+  // is stuck in its write by then. Returns how many bytes went.
+  size_t SendUntilStuck();
   // Sends and receives the same number of bytes back.
   bool Echoes(absl::string_view bytes);
 
