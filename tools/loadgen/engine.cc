@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include <algorithm>
-#include <chrono>
+#include <climits>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "glog/logging.h"
 #include "net/errno_status.h"
 #include "tools/loadgen/client_socket.h"
 #include "tools/loadgen/engine_clock.h"
@@ -201,12 +202,9 @@ void Engine::Turn(int64_t until) {
   OpenConnections();
   DispatchReady();
 
-  const int64_t wait = NextDeadline(until) - now_;
-  const bool poll = wait <= 0 || (options_.spin && phase_ == Phase::kExchange);
-  const timespec timeout = {.tv_sec = poll ? 0 : wait / kNanosPerSecond,
-                            .tv_nsec = poll ? 0 : wait % kNanosPerSecond};
-  const int count = ::epoll_pwait2(epoll_.get(), events_.data(), kEventsPerTurn,
-                                   &timeout, nullptr);
+  const bool poll = options_.spin && phase_ == Phase::kExchange;
+  const int count =
+      Wait(poll ? 0 : std::max<int64_t>(0, NextDeadline(until) - now_));
   now_ = NowNanos();
   for (int i = 0; i < count; ++i) {
     // An event is never stale: a slot's descriptor is in this epoll set once
@@ -222,6 +220,26 @@ void Engine::Turn(int64_t until) {
       Receive(next.ticket.slot, next.events);
     }
   }
+}
+
+// Waits for events; returns how many there are.
+int Engine::Wait(int64_t nanos) {
+  if (fine_wait_) {
+    const timespec timeout = {.tv_sec = nanos / kNanosPerSecond,
+                              .tv_nsec = nanos % kNanosPerSecond};
+    const int count = ::epoll_pwait2(epoll_.get(), events_.data(),
+                                     kEventsPerTurn, &timeout, nullptr);
+    if (count >= 0) return count;
+    if (errno == EINTR) return 0;
+    PCHECK(errno == ENOSYS) << "epoll_pwait2";
+    fine_wait_ = false;
+  }
+  const int64_t millis = (nanos + 999'999) / 1'000'000;
+  const int count =
+      ::epoll_wait(epoll_.get(), events_.data(), kEventsPerTurn,
+                   static_cast<int>(std::min<int64_t>(millis, INT_MAX)));
+  PCHECK(count >= 0 || errno == EINTR) << "epoll_wait";
+  return std::max(count, 0);
 }
 
 // When there will be something to do without an event.

@@ -104,6 +104,7 @@ class Engine {
   void HoldUntil(int64_t deadline);
   void EndConnections();
   void Turn(int64_t until);
+  int Wait(int64_t nanos);
   int64_t NextDeadline(int64_t until) const;
   void RunTimers();
   void SweepTimeouts();
@@ -157,7 +158,8 @@ class Engine {
   Phase phase_ = Phase::kExchange;
   Pacer* pacer_ = nullptr;  // the phase's
   bool stopped_ = false;
-  int64_t now_ = 0;  // of this turn
+  bool fine_wait_ = true;  // epoll_pwait2 is there: since Linux 5.11
+  int64_t now_ = 0;        // of this turn
 
   std::deque<uint32_t> unconnected_;    // slots to connect
   std::deque<Ticket> ready_;            // idle, may begin an exchange
