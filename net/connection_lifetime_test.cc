@@ -125,12 +125,32 @@ TEST(Connection, DrainEndsIdleReadsOnly) {
       [&](Connection conn) { return Messages(std::move(conn), &busy_log); },
       &clock);
   busy.Send("05he");
+  idle.Send("01x");
   idle.Drain();
-  EXPECT_EQ(log, (Log{"<draining>"}));
+  EXPECT_EQ(log, (Log{"x", "<draining>"}));
   EXPECT_TRUE(busy_log.empty()) << "half a message is no safe point";
   busy.Send("llo");
   EXPECT_EQ(busy_log, (Log{"hello", "<draining>"}));
   EXPECT_TRUE(busy.closed());
+}
+
+// Accepted, and then the drain began before its first bytes were here.
+TEST(Connection, AFreshConnectionIsHeardBeforeItIsDrained) {
+  SimulatedClock clock;
+  Log log, silent_log;
+  Pair fresh([&](Connection conn) { return Messages(std::move(conn), &log); },
+             &clock);
+  Pair silent(
+      [&](Connection conn) { return Messages(std::move(conn), &silent_log); },
+      &clock);
+  fresh.Drain();
+  EXPECT_TRUE(log.empty());
+  fresh.Advance(absl::Milliseconds(500));
+  fresh.Send("05hello");
+  EXPECT_EQ(log, (Log{"hello", "<draining>"}));
+  EXPECT_TRUE(silent_log.empty());
+  fresh.Advance(ConnectionTable::kFirstByteGrace);
+  EXPECT_EQ(silent_log, (Log{"<draining>"}));
 }
 
 TEST(Connection, CancelWakesAReadAndAWrite) {

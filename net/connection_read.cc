@@ -143,7 +143,7 @@ bool ConnectionTable::TryRead(ReadOperation& op) {
       if (aborted_) return EndRead(op, IoError::kCancelled);
       if (core.Has(ConnectionCore::kDetached))
         return EndRead(op, IoError::kDraining);
-      if (!draining_ || !op.idle) return false;
+      if (!draining_ || !op.idle || MayStayInDrain(core)) return false;
       // Bytes may have come since the last edge was used up: they are still
       // answered.
       if (core.Has(ConnectionCore::kDrainTried))

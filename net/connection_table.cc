@@ -26,6 +26,7 @@ ConnectionTable::ConnectionTable(EventLoop& loop, const Options& options)
       counters_(options.counters != nullptr ? options.counters
                                             : &own_counters_),
       client_(loop.AddClient(this)),
+      first_byte_grace_(loop, [this] { EndIdleReads(); }),
       shared_(std::make_unique_for_overwrite<char[]>(kSharedBufferBytes)),
       buffers_(options.max_buffer_bytes) {
   CHECK(current_ == nullptr) << "a thread has one connection table";
@@ -244,10 +245,19 @@ void ConnectionTable::ForEach(absl::FunctionRef<void(ConnectionCore&)> visit) {
 
 void ConnectionTable::BeginDrain() {
   draining_ = true;
+  first_byte_grace_.Start(kFirstByteGrace);
+  EndIdleReads();
+}
+
+void ConnectionTable::EndIdleReads() {
   ForEach([this](ConnectionCore& core) {
     core.Set(ConnectionCore::kLeaving);
     if (core.reader != nullptr && core.reader->idle) MakeReady(core);
   });
+}
+
+bool ConnectionTable::MayStayInDrain(const ConnectionCore& core) const {
+  return core.bytes_in == 0 && first_byte_grace_.pending();
 }
 
 void ConnectionTable::Abort() {

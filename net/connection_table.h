@@ -88,6 +88,7 @@ class ConnectionTable final : public LoopClient {
   // System calls that one connection may make in a row before others get their
   // turn.
   static constexpr int kBudget = 16;
+  static constexpr absl::Duration kFirstByteGrace = absl::Seconds(1);
 
   struct Options {
     TrafficCounters* counters = nullptr;  // null: counts for itself
@@ -119,8 +120,10 @@ class ConnectionTable final : public LoopClient {
   // A number for the observer.
   void SetTag(internal::ConnectionCore& core, uint64_t tag);
 
-  // From now on an idle read that finds nothing more to read returns kDraining,
-  // those that wait at once.
+  // From now on an idle read that finds nothing more to read returns
+  // kDraining, those that wait at once. A connection that has not said anything
+  // yet is given kFirstByteGrace for it: its client was accepted and is about
+  // to speak, so closing it would lose a request.
   void BeginDrain();
   bool draining() const { return draining_; }
   // Every operation in flight, and every one to come, ends with kCancelled.
@@ -195,6 +198,8 @@ class ConnectionTable final : public LoopClient {
   bool ReadAtOnce(internal::ConnectionCore& core);
   void OnOtherEvents(internal::ConnectionCore& core, uint32_t events);
   void NoteEvents(internal::ConnectionCore& core, uint32_t events);
+  void EndIdleReads();
+  bool MayStayInDrain(const internal::ConnectionCore& core) const;
   void StepRead(internal::ConnectionCore& core);
   void StepWrite(internal::ConnectionCore& core);
   bool TryReadBuffered(internal::ReadOperation& op);
@@ -237,6 +242,7 @@ class ConnectionTable final : public LoopClient {
   uint8_t client_;
   bool draining_ = false;
   bool aborted_ = false;  // implies draining_
+  Timer first_byte_grace_;
   int budget_ = kBudget;
   ReadResult last_read_{IoError::kEof};
   char urgent_byte_ = 0;
