@@ -184,19 +184,20 @@ int RunAndReport(LoadOptions options) {
   if (!signals.ok()) return Complain(signals.status(), kExitErrors);
   options.stop_fd = signals->fd();
   const bool terminal = ::isatty(STDERR_FILENO) == 1;
+  bool line_open = false;
   if (terminal || FLAGS_progress) {
-    options.progress = [terminal](const Progress& progress) {
+    options.progress = [terminal, &line_open](const Progress& progress) {
       PrintProgress(progress, terminal);
+      line_open = terminal;
     };
   }
-  const bool end_line = terminal;
   const auto report = RunLoad(std::move(options));
   if (!report.ok()) {
     const bool usage = absl::IsInvalidArgument(report.status()) ||
                        absl::IsResourceExhausted(report.status());
     return Complain(report.status(), usage ? kExitUsage : kExitErrors);
   }
-  if (end_line) std::fputc('\n', stderr);
+  if (line_open) std::fputc('\n', stderr);
   const std::string text =
       FLAGS_json ? ReportJson(*report) + "\n" : ReportText(*report);
   std::fputs(text.c_str(), stdout);
