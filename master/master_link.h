@@ -20,8 +20,9 @@ class Master::Inlet final : public EventHandler {
 
   absl::Status Watch(EventLoop& loop, int fd) {
     absl::StatusOr<FdWatch> watch = FdWatch::Start(loop, fd, EPOLLIN, this);
-    if (watch.ok()) watch_ = *std::move(watch);
-    return watch.status();
+    if (!watch.ok()) return watch.status();
+    watch_ = *std::move(watch);
+    return absl::OkStatus();
   }
   void Stop() { watch_.Stop(); }
   // Called again in the next round, for what was not read in this one.

@@ -18,16 +18,18 @@
 namespace baton {
 namespace {
 
+// ThreadSanitizer has a thread of its own, which it starts again in a child.
 #if defined(__SANITIZE_THREAD__)
-constexpr bool kSanitizerThread = true;
+#define BATON_TSAN 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
-constexpr bool kSanitizerThread = true;
-#else
-constexpr bool kSanitizerThread = false;
+#define BATON_TSAN 1
 #endif
+#endif
+#ifdef BATON_TSAN
+constexpr int kOurThreads = 2;
 #else
-constexpr bool kSanitizerThread = false;
+constexpr int kOurThreads = 1;
 #endif
 
 // The C library's <sys/pidfd.h> declares these for C only.
@@ -59,11 +61,8 @@ void Flush() {
 }  // namespace
 
 absl::StatusOr<Process> Process::Fork(absl::FunctionRef<int()> child_main) {
-  // ThreadSanitizer has a thread of its own, which it starts again in a child.
-  if (!kSanitizerThread) {
-    CHECK_LE(CountThreads(), 1) << "a thread runs in a process that forks; "
-                                   "start threads in the workers instead";
-  }
+  CHECK_LE(CountThreads(), kOurThreads)
+      << "a thread runs in a process that forks; start threads in the workers";
   Flush();
   const pid_t pid = fork();
   if (pid < 0) return ErrnoStatus("fork", "", errno);

@@ -212,6 +212,7 @@ void SimulatedKernel::Heal() {
   while (now_ < bound && !exit_code_.has_value()) {
     bool idle = true;
     std::vector<WorkerId> ids;
+    ids.reserve(processes_.size());
     for (const auto& [id, process] : processes_) ids.push_back(id);
     for (WorkerId id : ids) {
       const auto it = processes_.find(id);
