@@ -165,8 +165,8 @@ class TaskHandle {
  public:
   TaskHandle() = default;
   template <typename P>
-  TaskHandle(std::coroutine_handle<P> task)  // NOLINT(google-explicit-constructor):
-                                             // a conversion of handles
+  // NOLINTNEXTLINE(google-explicit-constructor): a conversion of handles
+  TaskHandle(std::coroutine_handle<P> task)
       : handle_(
             std::coroutine_handle<PromiseBase>::from_address(task.address())) {
     static_assert(std::is_base_of_v<PromiseBase, P>,

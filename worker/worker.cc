@@ -1,7 +1,6 @@
 #include "worker/worker.h"
 
 #include <signal.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -17,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "net/connection_table.h"
+#include "net/errno_status.h"
 #include "net/event_loop.h"
 #include "net/open_fds.h"
 #include "net/signal_fd.h"
@@ -213,7 +213,7 @@ void Worker::Send(const ChannelMessage& message) {
       result.code == FdChannel::SendCode::kEof)
     return;
   LOG(ERROR) << "message " << MessageName(message)
-             << " to the master is lost: " << strerror(result.errnum);
+             << " to the master is lost: " << ErrnoText(result.errnum);
 }
 
 template <typename T>
