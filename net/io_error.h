@@ -30,9 +30,8 @@ absl::string_view IoErrorName(IoError error);
 // suspended by anything but a Write of these very bytes, whichever comes first.
 class [[nodiscard]] ReadResult {
  public:
-  ReadResult(IoError error)
-      : error_(error) {
-  }  // NOLINT(google-explicit-constructor): an error is a result
+  // NOLINTNEXTLINE(google-explicit-constructor): an error is a result
+  ReadResult(IoError error) : error_(error) {}
   ReadResult(const char* data, uint32_t size, bool urgent = false)
       : data_(data), size_(size), error_(IoError::kOk), urgent_(urgent) {}
 
