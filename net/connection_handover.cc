@@ -11,7 +11,6 @@ namespace baton {
 
 using internal::ConnectionCore;
 using internal::ConnectionExtra;
-using internal::ReadOperation;
 
 bool ConnectionTable::AtSafePoint(const ConnectionCore& core) const {
   return core.reader != nullptr && core.reader->idle && core.writer == nullptr;
