@@ -13,9 +13,11 @@
 //
 // and a few phases, one after the other:
 //
-//   closed loop   kExchange
-//   constant rate kConnect (until each slot was tried), kExchange
-//   idle          kExchange (one each), kHold, kVerify (one more each)
+//   kConnect   closed loop, constant rate: until each slot was tried once; only
+//              then does the time of the run start
+//   kExchange  closed loop, constant rate: the run; idle: one exchange each
+//   kHold      idle: nothing but waiting
+//   kVerify    idle: one more exchange each
 //
 // Costs: recv and send an exchange, a share of one epoll_pwait2 and one look at
 // the clock. One read buffer for all. Time-outs are found by a sweep over all
@@ -69,7 +71,7 @@ class Engine {
   struct Slot {
     UniqueFd fd;
     State state = State::kClosed;
-    bool owes_exchange = false;  // the Pacer has been asked already
+    bool owes_exchange = false;  // the Pacer gave it one, which has not begun
     bool last = false;           // this exchange is the connection's last
     uint8_t failures = 0;        // in a row, of first exchanges
     uint64_t connection = 0;  // number of the current or the last one; 0: none
@@ -79,6 +81,9 @@ class Engine {
     int64_t wake_at = 0;      // the one entry of wake_ups_ that counts
     std::unique_ptr<Conversation> conversation;
   };
+
+  // What stop_fd is in the epoll set; the others are slots.
+  static constexpr uint64_t kStopCookie = ~uint64_t{0};
 
   // A slot's connection at some time: stale once the number has changed.
   struct Ticket {
@@ -97,12 +102,17 @@ class Engine {
 
   Engine(LoadOptions options, UniqueFd epoll);
 
-  // engine.cc: phases, time, who begins when.
+  // engine.cc: the phases.
   void RunPhase(Phase phase, Pacer* pacer);
   bool PhaseOver() const;
-  void ConnectAll();
+  void ConnectAll(Pacer* pacer);
+  void RunIdle();
+  void RecordUnsent(int64_t unsent);
   void HoldUntil(int64_t deadline);
   void EndConnections();
+  Report MakeReport();
+
+  // engine_turn.cc: time, and who begins when.
   void Turn(int64_t until);
   int Wait(int64_t nanos);
   int64_t NextDeadline(int64_t until) const;
@@ -111,12 +121,12 @@ class Engine {
   void ReportProgress();
   void WakeAt(uint32_t index, int64_t at);
   void WakeSlots();
+  bool MayOpenNext() const;
   void OpenConnections();
   void DispatchReady();
   void NextExchange(uint32_t index);
   void BecomeReady(uint32_t index);
   void AfterExchange(uint32_t index, bool may_begin);
-  Report MakeReport(int64_t started, absl::Duration cpu_before);
 
   // engine_connection.cc: one slot.
   void Open(uint32_t index);
@@ -136,6 +146,7 @@ class Engine {
   void Retire(uint32_t index);
   void Close(uint32_t index);
   void SetState(Slot& slot, State state);
+  void SetOwes(Slot& slot, bool owes);
   void RecordError(const Slot& slot, ErrorKind kind, absl::string_view what);
   void Fail(uint32_t index, ErrorKind kind, absl::string_view what);
   void FailErrno(uint32_t index, absl::string_view call, int error);
@@ -168,11 +179,13 @@ class Engine {
   int64_t next_sweep_ = 0;
   int64_t next_progress_ = kNever;
   int64_t last_progress_ = 0;
-  int64_t started_ = 0;
+  int64_t launched_ = 0;
+  int64_t started_ = 0;  // when the time of the run did
+  absl::Duration cpu_at_start_;
 
   uint64_t connections_begun_ = 0;
-  int slots_tried_ = 0;
   int connecting_ = 0;
+  int owed_ = 0;       // slots that owe an exchange
   int in_flight_ = 0;  // slots that are kConnecting, kBusy or kEnding
   int64_t open_ = 0;   // slots with an established connection
 

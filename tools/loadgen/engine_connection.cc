@@ -67,9 +67,13 @@ void Engine::SetState(Slot& slot, State state) {
   slot.state = state;
 }
 
+void Engine::SetOwes(Slot& slot, bool owes) {
+  owed_ += (owes ? 1 : 0) - (slot.owes_exchange ? 1 : 0);
+  slot.owes_exchange = owes;
+}
+
 void Engine::Open(uint32_t index) {
   Slot& slot = slots_[index];
-  if (slot.connection == 0) ++slots_tried_;
   slot.connection = ++connections_begun_;
   slot.exchanges = 0;
   slot.since = NowNanos();
@@ -132,7 +136,7 @@ bool Engine::FinishConnect(uint32_t index, uint32_t events) {
   if ((events & EPOLLOUT) == 0) return false;
   ++tally_.connections;
   connect_.Record(now_ - slot.since);
-  if (slot.owes_exchange) {
+  if (slot.owes_exchange && phase_ != Phase::kConnect) {
     Begin(index, now_);
   } else {
     BecomeReady(index);
@@ -142,7 +146,7 @@ bool Engine::FinishConnect(uint32_t index, uint32_t events) {
 
 void Engine::Begin(uint32_t index, int64_t intended) {
   Slot& slot = slots_[index];
-  slot.owes_exchange = false;
+  SetOwes(slot, false);
   slot.since = NowNanos();
   slot.intended = slot.since;
   if (options_.rate > 0) {
@@ -344,7 +348,7 @@ void Engine::RecordError(const Slot& slot, ErrorKind kind,
 void Engine::Fail(uint32_t index, ErrorKind kind, absl::string_view what) {
   Slot& slot = slots_[index];
   RecordError(slot, kind, what);
-  slot.owes_exchange = false;
+  SetOwes(slot, false);
   Close(index);
   if (slot.exchanges > 0) {
     unconnected_.push_back(index);

@@ -52,6 +52,21 @@ TEST(EngineIntegrationTest, ClosedLoopRunsTheCountOnTheseConnections) {
   EXPECT_EQ(report.mode, "closed");
 }
 
+// All connections stand before the first exchange begins.
+TEST(EngineIntegrationTest, AllConnectionsAreOpenedFirst) {
+  FaultServer server({});
+  const Report all = Load({.target = server.target(),
+                           .connections = 100,
+                           .count = 100,
+                           .connecting = 3});
+  ExpectAllRight(all, 100);
+  EXPECT_EQ(all.tally.connections, 100);
+  const Report few =
+      Load({.target = server.target(), .connections = 100, .count = 30});
+  ExpectAllRight(few, 30);
+  EXPECT_EQ(few.tally.connections, 30);
+}
+
 TEST(EngineIntegrationTest, ADurationEndsIt) {
   FaultServer server({});
   const Report report = Load({.target = server.target(),
@@ -146,15 +161,18 @@ TEST(EngineIntegrationTest, DiscardDatagrams) {
 }
 
 TEST(EngineIntegrationTest, UrgentBytesComeBackUrgentAndNoByteIsLost) {
-  FaultServer server({.message_bytes = 1000});
-  const Report report = Load({.target = server.target(),
-                              .connections = 5,
-                              .size = 1000,
-                              .count = 500,
-                              .urgent = true});
-  ExpectAllRight(report, 500);
-  EXPECT_EQ(report.tally.bytes_sent, 500 * 1001);
-  EXPECT_EQ(report.tally.bytes_received, 500 * 1001);
+  for (const auto when : {FaultServerOptions::Urgent::kEcho,
+                          FaultServerOptions::Urgent::kEchoLast}) {
+    FaultServer server({.message_bytes = 1000, .urgent = when});
+    const Report report = Load({.target = server.target(),
+                                .connections = 5,
+                                .size = 1000,
+                                .count = 500,
+                                .urgent = true});
+    ExpectAllRight(report, 500);
+    EXPECT_EQ(report.tally.bytes_sent, 500 * 1001);
+    EXPECT_EQ(report.tally.bytes_received, 500 * 1001);
+  }
 }
 
 TEST(EngineIntegrationTest, ThinkingTakesTheTimeItSays) {

@@ -31,6 +31,10 @@ void SendAll(int fd, const std::string& bytes) {
   }
 }
 
+void SendUrgent(int fd, char byte) {
+  PCHECK(::send(fd, &byte, 1, MSG_OOB | MSG_NOSIGNAL) == 1);
+}
+
 void ResetOnClose(int fd) {
   const linger abort = {.l_onoff = 1, .l_linger = 0};  // socket(7)
   CHECK_EQ(::setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort)), 0);
@@ -141,17 +145,29 @@ bool FaultServer::Answer(Client& client) {
                          .bytes = client.received.substr(0, size)});
     client.received.erase(0, size);
     SendAll(client.fd.get(), reply.bytes);
+    for (const char byte : std::exchange(client.urgent, {})) {
+      SendUrgent(client.fd.get(), byte);
+    }
     if (reply.then == Reply::Then::kReset) ResetOnClose(client.fd.get());
     if (reply.then != Reply::Then::kKeep) return false;
   }
 }
 
-void FaultServer::AnswerUrgent(const Client& client) {
+void FaultServer::AnswerUrgent(Client& client) {
   char byte = 0;
   if (::recv(client.fd.get(), &byte, 1, MSG_OOB) != 1) return;
-  if (options_.urgent == FaultServerOptions::Urgent::kDrop) return;
-  if (options_.urgent == FaultServerOptions::Urgent::kChange) byte ^= 0x20;
-  PCHECK(::send(client.fd.get(), &byte, 1, MSG_OOB | MSG_NOSIGNAL) == 1);
+  switch (options_.urgent) {
+    case FaultServerOptions::Urgent::kDrop:
+      break;
+    case FaultServerOptions::Urgent::kEchoLast:
+      client.urgent = byte;
+      break;
+    case FaultServerOptions::Urgent::kChange:
+      byte ^= 0x20;
+      [[fallthrough]];
+    case FaultServerOptions::Urgent::kEcho:
+      SendUrgent(client.fd.get(), byte);
+  }
 }
 
 void FaultServer::ServeDatagram() {

@@ -52,7 +52,9 @@ struct FaultServerOptions {
   size_t message_bytes = 64;
   std::function<Reply(const Message&)> answer = Echo;
   // What becomes of an urgent byte.
-  enum class Urgent { kEcho, kDrop, kChange } urgent = Urgent::kEcho;
+  enum class Urgent { kEcho, kEchoLast, kDrop, kChange };
+  // kEchoLast: after the answer to the message it came in.
+  Urgent urgent = Urgent::kEcho;
 };
 
 class FaultServer {
@@ -70,6 +72,7 @@ class FaultServer {
     int number;
     int messages = 0;
     std::string received = {};
+    std::string urgent = {};  // to go after the next answer
   };
 
   void Listen();
@@ -77,7 +80,7 @@ class FaultServer {
   void Accept();
   bool Serve(Client& client, short events);  // false: close
   bool Answer(Client& client);
-  void AnswerUrgent(const Client& client);
+  void AnswerUrgent(Client& client);
   void ServeDatagram();
 
   const FaultServerOptions options_;

@@ -17,23 +17,25 @@ int64_t Later(int64_t from, absl::Duration by) {
 
 }  // namespace
 
-Pacer::Pacer(const Plan& plan, int64_t now)
-    : nanos_per_exchange_(plan.rate > 0 ? 1e9 / plan.rate : 0),
-      count_(plan.count > 0 ? plan.count : kNever),
-      start_(now),
-      end_(Later(now, plan.duration)),
-      last_call_(end_) {
+Pacer::Pacer(const Plan& plan)
+    : plan_(plan),
+      nanos_per_exchange_(plan.rate > 0 ? 1e9 / plan.rate : 0),
+      count_(plan.count > 0 ? plan.count : kNever) {}
+
+void Pacer::Start(int64_t now) {
+  start_ = now;
+  last_call_ = Later(now, plan_.duration);
   if (nanos_per_exchange_ == 0) return;
   // Both limits in one: how many exchanges are due before the end.
-  if (end_ != kNever) {
-    const double due = static_cast<double>(end_ - now) / nanos_per_exchange_;
+  if (last_call_ != kNever) {
+    const double due =
+        static_cast<double>(last_call_ - now) / nanos_per_exchange_;
     if (due < static_cast<double>(count_)) {
       count_ = std::max<int64_t>(1, std::llround(std::ceil(due)));
     }
   }
   if (count_ != kNever) {
-    end_ = std::min(end_, DueAt(count_));
-    last_call_ = Later(end_, plan.grace);
+    last_call_ = Later(std::min(last_call_, DueAt(count_)), plan_.grace);
   }
 }
 

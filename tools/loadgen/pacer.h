@@ -39,7 +39,12 @@ class Pacer {
     absl::Duration grace = absl::ZeroDuration();
   };
 
-  Pacer(const Plan& plan, int64_t now);
+  explicit Pacer(const Plan& plan);
+
+  // Time counts from here. Before that nothing is due at a constant rate, and a
+  // closed loop, whose first exchanges may be spoken for while connections are
+  // being made, has no limit but the count.
+  void Start(int64_t now);
 
   // The time from which the exchange that now begins is measured; nothing when
   // none may begin yet, or any more.
@@ -61,11 +66,11 @@ class Pacer {
  private:
   int64_t DueAt(int64_t index) const;
 
+  Plan plan_;
   double nanos_per_exchange_;  // 0: closed loop
   int64_t count_;
-  int64_t start_;
-  int64_t end_;        // of the schedule
-  int64_t last_call_;  // nothing begins from here on
+  int64_t start_ = kNever;
+  int64_t last_call_ = kNever;  // nothing begins from here on
   int64_t taken_ = 0;
 };
 

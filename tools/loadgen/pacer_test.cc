@@ -14,8 +14,28 @@ constexpr int64_t kStart = 5'000'000'000;
 constexpr int64_t kSecond = 1'000'000'000;
 constexpr int64_t kMilli = 1'000'000;
 
+Pacer Started(const Pacer::Plan& plan) {
+  Pacer pacer(plan);
+  pacer.Start(kStart);
+  return pacer;
+}
+
+TEST(PacerTest, BeforeTheStartOnlyAClosedLoopsCountLimits) {
+  Pacer closed({.count = 2, .duration = absl::Nanoseconds(1)});
+  EXPECT_TRUE(closed.Take(kStart));
+  closed.Start(kStart);
+  EXPECT_TRUE(closed.Take(kStart));
+  EXPECT_FALSE(closed.Take(kStart));
+
+  Pacer rate({.rate = 1000, .duration = absl::Seconds(1)});
+  EXPECT_EQ(rate.Take(kStart), std::nullopt);
+  EXPECT_EQ(rate.unsent(), 0);
+  rate.Start(kStart);
+  EXPECT_EQ(rate.Take(kStart), kStart);
+}
+
 TEST(PacerTest, ClosedLoopBeginsAtOnceUntilTheCount) {
-  Pacer pacer({.count = 3}, kStart);
+  Pacer pacer = Started({.count = 3});
   for (int i = 0; i < 3; ++i) {
     EXPECT_FALSE(pacer.Over(kStart + i));
     EXPECT_EQ(pacer.Take(kStart + i), kStart + i);
@@ -26,7 +46,7 @@ TEST(PacerTest, ClosedLoopBeginsAtOnceUntilTheCount) {
 }
 
 TEST(PacerTest, ClosedLoopEndsWithTheDuration) {
-  Pacer pacer({.duration = absl::Seconds(2)}, kStart);
+  Pacer pacer = Started({.duration = absl::Seconds(2)});
   EXPECT_TRUE(pacer.Take(kStart + 2 * kSecond - 1).has_value());
   EXPECT_EQ(pacer.Take(kStart + 2 * kSecond), std::nullopt);
   EXPECT_TRUE(pacer.Over(kStart + 2 * kSecond));
@@ -35,7 +55,7 @@ TEST(PacerTest, ClosedLoopEndsWithTheDuration) {
 
 TEST(PacerTest, WithoutLimitsItNeverEnds) {
   for (const double rate : {0.0, 1000.0}) {
-    Pacer pacer({.rate = rate}, kStart);
+    Pacer pacer = Started({.rate = rate});
     EXPECT_FALSE(pacer.Over(kNever - 1)) << rate;
     EXPECT_EQ(pacer.unsent(), 0);
     EXPECT_EQ(pacer.last_call(), kNever);
@@ -43,7 +63,7 @@ TEST(PacerTest, WithoutLimitsItNeverEnds) {
 }
 
 TEST(PacerTest, RateKeepsToItsSchedule) {
-  Pacer pacer({.rate = 1000, .duration = absl::Seconds(1)}, kStart);
+  Pacer pacer = Started({.rate = 1000, .duration = absl::Seconds(1)});
   EXPECT_EQ(pacer.Take(kStart), kStart);
   EXPECT_EQ(pacer.Take(kStart), std::nullopt);
   EXPECT_EQ(pacer.NextDue(kStart), kStart + kMilli);
@@ -54,7 +74,7 @@ TEST(PacerTest, RateKeepsToItsSchedule) {
 // The point of it: whoever comes late is told the times at which the exchanges
 // should have begun, all of them.
 TEST(PacerTest, LateTakersGetTheTimesThatWereMissed) {
-  Pacer pacer({.rate = 1000, .duration = absl::Seconds(1)}, kStart);
+  Pacer pacer = Started({.rate = 1000, .duration = absl::Seconds(1)});
   const int64_t late = kStart + 100 * kMilli;
   for (int i = 0; i <= 100; ++i) {
     EXPECT_EQ(pacer.Take(late), kStart + i * kMilli) << i;
@@ -63,7 +83,7 @@ TEST(PacerTest, LateTakersGetTheTimesThatWereMissed) {
 }
 
 TEST(PacerTest, OddRatesDoNotDrift) {
-  Pacer pacer({.rate = 3'000, .duration = absl::Hours(1)}, kStart);
+  Pacer pacer = Started({.rate = 3'000, .duration = absl::Hours(1)});
   const int64_t end = kStart + 3600 * kSecond;
   int64_t last = 0, taken = 0;
   while (const auto due = pacer.Take(end - 1)) {
@@ -75,10 +95,9 @@ TEST(PacerTest, OddRatesDoNotDrift) {
 }
 
 TEST(PacerTest, OverdueExchangesMayBeginDuringTheGraceOnly) {
-  Pacer pacer({.rate = 10,
-               .duration = absl::Seconds(1),
-               .grace = absl::Milliseconds(500)},
-              kStart);
+  Pacer pacer = Started({.rate = 10,
+                         .duration = absl::Seconds(1),
+                         .grace = absl::Milliseconds(500)});
   EXPECT_EQ(pacer.unsent(), 10);
   for (int i = 0; i < 4; ++i) EXPECT_TRUE(pacer.Take(kStart + kSecond));
   EXPECT_EQ(pacer.unsent(), 6);
@@ -90,7 +109,7 @@ TEST(PacerTest, OverdueExchangesMayBeginDuringTheGraceOnly) {
 }
 
 TEST(PacerTest, CountLimitsARateToo) {
-  Pacer pacer({.rate = 10, .count = 5, .grace = absl::Seconds(1)}, kStart);
+  Pacer pacer = Started({.rate = 10, .count = 5, .grace = absl::Seconds(1)});
   EXPECT_EQ(pacer.unsent(), 5);
   // Due until 0.4 s, so the schedule ends at 0.5 s and the grace at 1.5 s.
   EXPECT_FALSE(pacer.Over(kStart + 1499 * kMilli));
@@ -101,7 +120,7 @@ TEST(PacerTest, CountLimitsARateToo) {
 }
 
 TEST(PacerTest, ARateSlowerThanTheDurationSendsOne) {
-  Pacer pacer({.rate = 0.1, .duration = absl::Seconds(1)}, kStart);
+  Pacer pacer = Started({.rate = 0.1, .duration = absl::Seconds(1)});
   EXPECT_EQ(pacer.Take(kStart), kStart);
   EXPECT_TRUE(pacer.Over(kStart));
 }

@@ -31,6 +31,7 @@ struct Report {
   Histogram latency;  // of exchanges that ended well
   Histogram connect;  // from connect() to established
   Histogram lag;      // constant rate: how late messages were sent
+  // Since the connections stood; idle: since the beginning. So is `cpu`.
   absl::Duration elapsed = absl::ZeroDuration();
   absl::Duration cpu =
       absl::ZeroDuration();  // of this process, user and system
