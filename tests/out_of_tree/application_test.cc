@@ -22,7 +22,7 @@ class Server {
  public:
   // Returns when the server says in its log that it serves.
   explicit Server(const std::string& name)
-      : path_(testing::TempDir() + "/" + name + ".sock") {
+      : folder_(TemporaryFolder()), path_(folder_ + "/socket") {
     int log[2];
     EXPECT_EQ(pipe(log), 0);
     posix_spawn_file_actions_t actions;
@@ -56,6 +56,7 @@ class Server {
     int status = 0;
     waitpid(pid_, &status, 0);
     fclose(log_);
+    rmdir(folder_.c_str());
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
 
@@ -81,6 +82,14 @@ class Server {
   }
 
  private:
+  // A unix socket's path is short (unix(7): 107 bytes), a sandbox's is not.
+  static std::string TemporaryFolder() {
+    std::string name = "/tmp/application_test_XXXXXX";
+    EXPECT_NE(mkdtemp(name.data()), nullptr);
+    return name;
+  }
+
+  const std::string folder_;
   const std::string path_;
   pid_t pid_ = -1;
   FILE* log_ = nullptr;
