@@ -69,8 +69,9 @@ class Worker final : private ConnectionObserver {
     absl::Status Watch(int fd) {
       absl::StatusOr<FdWatch> watch =
           FdWatch::Start(worker_->loop_, fd, EPOLLIN, this);
-      if (watch.ok()) watch_ = *std::move(watch);
-      return watch.status();
+      if (!watch.ok()) return watch.status();
+      watch_ = *std::move(watch);
+      return absl::OkStatus();
     }
     void Stop() { watch_.Stop(); }
 
@@ -248,8 +249,9 @@ absl::Status Worker::AddListener(const WorkerListener& listener) {
     auto datagrams = DatagramListener::Start(
         loop_, listener.fd.get(), start_.services->FindDatagram(url.scheme),
         datagram_batch_, counters_.traffic);
-    if (datagrams.ok()) datagrams_.push_back(*std::move(datagrams));
-    return datagrams.status();
+    if (!datagrams.ok()) return datagrams.status();
+    datagrams_.push_back(*std::move(datagrams));
+    return absl::OkStatus();
   }
   const StreamService& service = *start_.services->FindStream(url.scheme);
   const uint16_t number = table_.AddSettings(
@@ -261,8 +263,9 @@ absl::Status Worker::AddListener(const WorkerListener& listener) {
   auto stream =
       StreamListener::Start(listener.fd.get(), number, number,
                             service.handler(), limits_, table_, connections_);
-  if (stream.ok()) streams_.push_back(*std::move(stream));
-  return stream.status();
+  if (!stream.ok()) return stream.status();
+  streams_.push_back(*std::move(stream));
+  return absl::OkStatus();
 }
 
 void Worker::Handle(const StopAcceptingMessage& message) {
