@@ -161,18 +161,21 @@ TEST(EngineIntegrationTest, DiscardDatagrams) {
 }
 
 TEST(EngineIntegrationTest, UrgentBytesComeBackUrgentAndNoByteIsLost) {
-  for (const auto when : {FaultServerOptions::Urgent::kEcho,
-                          FaultServerOptions::Urgent::kEchoLast}) {
-    FaultServer server({.message_bytes = 1000, .urgent = when});
-    const Report report = Load({.target = server.target(),
-                                .connections = 5,
-                                .size = 1000,
-                                .count = 500,
-                                .urgent = true});
-    ExpectAllRight(report, 500);
-    EXPECT_EQ(report.tally.bytes_sent, 500 * 1001);
-    EXPECT_EQ(report.tally.bytes_received, 500 * 1001);
-  }
+  FaultServer server({.message_bytes = 1000});
+  const Report report = Load({.target = server.target(),
+                              .connections = 5,
+                              .size = 1000,
+                              .count = 500,
+                              .urgent = true});
+  ExpectAllRight(report, 500);
+  EXPECT_EQ(report.tally.bytes_sent, 500 * 1001);
+  EXPECT_EQ(report.tally.bytes_received, 500 * 1001);
+}
+
+TEST(EngineIntegrationTest, AnUrgentByteThatComesAloneIsNoticed) {
+  FaultServer server({.urgent = FaultServerOptions::Urgent::kEchoLast});
+  ExpectAllRight(Load({.target = server.target(), .count = 10, .urgent = true}),
+                 10);
 }
 
 TEST(EngineIntegrationTest, ThinkingTakesTheTimeItSays) {

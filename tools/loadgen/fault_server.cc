@@ -21,6 +21,8 @@
 namespace baton::loadgen {
 namespace {
 
+constexpr int kLateMs = 5;
+
 void SendAll(int fd, const std::string& bytes) {
   size_t sent = 0;
   while (sent < bytes.size()) {
@@ -146,6 +148,8 @@ bool FaultServer::Answer(Client& client) {
     client.received.erase(0, size);
     SendAll(client.fd.get(), reply.bytes);
     for (const char byte : std::exchange(client.urgent, {})) {
+      pollfd stop = {stop_.get(), POLLIN, 0};
+      (void)::poll(&stop, 1, kLateMs);
       SendUrgent(client.fd.get(), byte);
     }
     if (reply.then == Reply::Then::kReset) ResetOnClose(client.fd.get());

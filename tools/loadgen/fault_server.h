@@ -53,7 +53,8 @@ struct FaultServerOptions {
   std::function<Reply(const Message&)> answer = Echo;
   // What becomes of an urgent byte.
   enum class Urgent { kEcho, kEchoLast, kDrop, kChange };
-  // kEchoLast: after the answer to the message it came in.
+  // kEchoLast: a while after the answer to the message that it came in, so
+  // that it comes alone.
   Urgent urgent = Urgent::kEcho;
 };
 
