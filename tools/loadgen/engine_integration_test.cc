@@ -147,6 +147,7 @@ TEST(EngineIntegrationTest, DiscardIsReadToTheEnd) {
                                 .count = 1000});
     ExpectAllRight(report, 1000);
     EXPECT_EQ(report.tally.bytes_received, 0);
+    EXPECT_GT(report.latency.ValueAt(0.5), 0);
     server.reset();
     EXPECT_EQ(messages, 1000);
   }
