@@ -39,9 +39,9 @@ void Acceptor::OnEvents(uint32_t /*events*/) {
   watch_.MakeReady();
 }
 
-void Acceptor::AcceptAll() {
+void Acceptor::AcceptAll(int backlog) {
   if (state_ == State::kNoResources) state_ = State::kAccepting;
-  while (AcceptOne()) {
+  for (int64_t left = int64_t{backlog} + 1; left > 0 && AcceptOne(); --left) {
   }
 }
 
@@ -69,6 +69,7 @@ bool Acceptor::AcceptOne() {
       listener_, want_peer_ ? reinterpret_cast<sockaddr*>(&peer) : nullptr,
       want_peer_ ? &size : nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (socket) {
+    failures_ = 0;
     counters_->accepted.Add(1);
     delegate_->OnAccept(std::move(socket), want_peer_ ? &peer : nullptr);
     return true;
@@ -77,16 +78,32 @@ bool Acceptor::AcceptOne() {
     case EAGAIN:
     case EINVAL:  // the listener was shut down
       return false;
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
+    case EINTR:
+    case ECONNABORTED:
+    case EPERM:
+    case ENETDOWN:
+    case EPROTO:
+    case ENOPROTOOPT:
+    case EHOSTDOWN:
+    case ENONET:
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ETIMEDOUT:
+      return PassOver();
+    default:
+      // No descriptor or memory, or EBADF and its like. EOPNOTSUPP as well,
+      // which can be one connection's but also the socket's.
       Pause(State::kNoResources);
       return false;
-    default:
-      counters_->accept_errors.Add(1);
-      return true;
   }
+}
+
+bool Acceptor::PassOver() {
+  counters_->accept_errors.Add(1);
+  if (++failures_ < kAcceptsPerTurn) return true;
+  failures_ = 0;
+  Pause(State::kNoResources);
+  return false;
 }
 
 }  // namespace baton

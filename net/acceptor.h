@@ -21,8 +21,11 @@ namespace baton {
 // (EMFILE, ENFILE, ENOBUFS, ENOMEM: accept(2)), the queue stays as it is and no
 // edge will follow: accepting pauses and is tried again by timer, ten times a
 // second, which costs next to nothing and neither spins nor forgets. Errors
-// that belong to one connection (ECONNABORTED and the pending network errors of
-// accept(2)) are counted and passed over.
+// that belong to one connection (ECONNABORTED, and the pending network errors
+// and the firewall's EPERM of accept(2)) are counted and passed over. Any other
+// says that the next attempt fails as well, and so does a whole turn of nothing
+// but those (a security module refuses before the connection has left the
+// queue): they pause it too.
 //
 // Belongs to the loop's thread. Several acceptors, also of other processes, may
 // share a listening socket.
@@ -50,8 +53,12 @@ class Acceptor final : private EventHandler {
   // Room again after CanAccept was false; goes on in the loop's next round.
   void Resume();
   // Accepts what is queued, until EAGAIN or the delegate's limit, not bounded
-  // by a turn: before the listener is left to others or shut down.
-  void AcceptAll();
+  // by a turn: before the listener is left to others or shut down. `backlog` is
+  // the listener's, and bounds it: the kernel queues at most one connection
+  // more (and caps backlog at net.core.somaxconn: listen(2)), so whoever was
+  // there at the call is accepted, and clients that come faster than they are
+  // accepted do not keep it.
+  void AcceptAll(int backlog);
   int listener() const { return listener_; }
   bool paused() const { return state_ != State::kAccepting; }
 
@@ -63,6 +70,7 @@ class Acceptor final : private EventHandler {
   void OnEvents(uint32_t events) override;
   // False: no more now (queue empty or paused).
   bool AcceptOne();
+  bool PassOver();
   void Pause(State state);
 
   const int listener_;
@@ -70,6 +78,7 @@ class Acceptor final : private EventHandler {
   Delegate* const delegate_;
   TrafficCounters* const counters_;
   State state_ = State::kAccepting;
+  int failures_ = 0;  // in a row
   Timer retry_;
   FdWatch watch_;
 };

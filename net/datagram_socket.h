@@ -74,8 +74,8 @@ class DatagramBatch {
   enum class Turn {
     kDrained,  // nothing is left: wait for EPOLLIN
     kMore,     // the batch was full: come back
-    kError,    // the socket reported `errnum`, and reports it no longer: come
-               // back, by timer if it is ENOMEM or ENOBUFS
+    kError,    // recvmmsg failed with `errnum`: come back by timer, for it may
+               // fail again
   };
   struct Result {
     Turn turn;

@@ -1,13 +1,30 @@
 #include "worker/datagram_listener.h"
 
-#include <errno.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include <utility>
 
 #include "absl/memory/memory.h"
 
 namespace baton {
+namespace {
+
+// A datagram is charged to the receive buffer with all the memory that it takes
+// there, bookkeeping included (socket(7), SO_RCVBUF): 768 bytes of the default
+// 212,992 for an empty one, on Linux 6.1, 64 bits. The bookkeeping alone
+// (sk_buff and skb_shared_info) has never been as little as this.
+constexpr int kLeastCharge = 256;
+
+// How many batches the datagrams in the receive buffer of `fd` make at most.
+int MostBatches(int fd) {
+  int bytes = 0;
+  socklen_t size = sizeof(bytes);
+  if (getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &size) != 0) return 1;
+  return bytes / kLeastCharge / static_cast<int>(DatagramBatch::kBatch) + 1;
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<DatagramListener>> DatagramListener::Start(
     EventLoop& loop, int fd, DatagramHandler handler, DatagramBatch& batch,
@@ -39,16 +56,12 @@ void DatagramListener::OnEvents(uint32_t /*events*/) {
     case DatagramBatch::Turn::kMore:
       return watch_.MakeReady();
     case DatagramBatch::Turn::kError:
-      if (result.errnum == ENOMEM || result.errnum == ENOBUFS)
-        return retry_.Start(kRetry);
-      return watch_.MakeReady();
+      return retry_.Start(kRetry);
   }
 }
 
 void DatagramListener::ServeAll() {
-  // Bounded, since others may send faster than we answer: a receive buffer
-  // holds no more than this.
-  for (int batches = 0; batches < 64; ++batches) {
+  for (int batches = MostBatches(fd_); batches > 0; --batches) {
     if (batch_.Serve(fd_, handler_, counters_).turn ==
         DatagramBatch::Turn::kDrained)
       return;

@@ -12,7 +12,8 @@
 namespace baton {
 
 // Calls a handler for each datagram that comes to one bound socket: a batch a
-// turn.
+// turn. After an error of the socket it is tried again by timer: out of memory,
+// or broken for good, it would only fail again.
 class DatagramListener final : private EventHandler {
  public:
   // `fd`, `batch` (one for all of a worker) and `counters` outlive the
@@ -21,12 +22,13 @@ class DatagramListener final : private EventHandler {
       EventLoop& loop, int fd, DatagramHandler handler, DatagramBatch& batch,
       TrafficCounters& counters);
 
-  // Answers what is queued, at most one socket buffer's worth.
+  static constexpr absl::Duration kRetry = absl::Milliseconds(100);
+
+  // Answers what is queued, and ends though others send faster: after as many
+  // datagrams as the receive buffer can hold.
   void ServeAll();
 
  private:
-  static constexpr absl::Duration kRetry = absl::Milliseconds(100);
-
   DatagramListener(EventLoop& loop, int fd, DatagramHandler handler,
                    DatagramBatch& batch, TrafficCounters& counters);
   void OnEvents(uint32_t events) override;

@@ -8,10 +8,11 @@
 namespace baton {
 
 absl::StatusOr<std::unique_ptr<StreamListener>> StreamListener::Start(
-    int fd, uint16_t settings, int limits_number, StreamHandler handler,
-    ConnectionLimits& limits, ConnectionTable& table, Scope& connections) {
+    int fd, const ListenUrl& url, uint16_t settings, int limits_number,
+    StreamHandler handler, ConnectionLimits& limits, ConnectionTable& table,
+    Scope& connections) {
   auto listener = absl::WrapUnique(new StreamListener(
-      settings, limits_number, handler, limits, table, connections));
+      url, settings, limits_number, handler, limits, table, connections));
   auto acceptor = Acceptor::Start(table.loop(), fd, limits.CountsAddresses(),
                                   listener.get(), &table.counters());
   if (!acceptor.ok()) return acceptor.status();

@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "net/acceptor.h"
 #include "net/connection_table.h"
+#include "net/listen_url.h"
 #include "net/scope.h"
 #include "worker/connection_limits.h"
 #include "worker/services.h"
@@ -19,19 +20,21 @@ class StreamListener final : private Acceptor::Delegate {
   // `limits_number` is what ConnectionLimits::AddListener gave. All outlive the
   // listener.
   static absl::StatusOr<std::unique_ptr<StreamListener>> Start(
-      int fd, uint16_t settings, int limits_number, StreamHandler handler,
-      ConnectionLimits& limits, ConnectionTable& table, Scope& connections);
+      int fd, const ListenUrl& url, uint16_t settings, int limits_number,
+      StreamHandler handler, ConnectionLimits& limits, ConnectionTable& table,
+      Scope& connections);
 
   // A connection has ended: there may be room.
   void OnRoom() { acceptor_->Resume(); }
   // Takes what is queued, before the listener is left to others.
-  void AcceptAll() { acceptor_->AcceptAll(); }
+  void AcceptAll() { acceptor_->AcceptAll(url_.common.backlog); }
 
  private:
-  StreamListener(uint16_t settings, int limits_number, StreamHandler handler,
-                 ConnectionLimits& limits, ConnectionTable& table,
-                 Scope& connections)
-      : settings_(settings),
+  StreamListener(const ListenUrl& url, uint16_t settings, int limits_number,
+                 StreamHandler handler, ConnectionLimits& limits,
+                 ConnectionTable& table, Scope& connections)
+      : url_(url),
+        settings_(settings),
         limits_number_(limits_number),
         handler_(handler),
         limits_(limits),
@@ -41,6 +44,7 @@ class StreamListener final : private Acceptor::Delegate {
   bool CanAccept() override { return limits_.HasRoom(limits_number_); }
   void OnAccept(UniqueFd socket, const sockaddr_storage* peer) override;
 
+  const ListenUrl& url_;
   const uint16_t settings_;
   const int limits_number_;
   const StreamHandler handler_;

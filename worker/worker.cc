@@ -99,7 +99,7 @@ class Worker final : private ConnectionObserver {
   void Handle(const UnknownMessage& message);
   template <typename T>
   void Handle(const T& message);  // what only a master may receive
-  void StopAccepting(bool shut_down_listeners);
+  void CloseListeners(bool shut_down);
   void Cut();
   void EndIfDrained();
   void EndLoop();
@@ -261,7 +261,7 @@ absl::Status Worker::AddListener(const WorkerListener& listener) {
        .state_codec = service.state_codec()});
   CHECK_EQ(limits_.AddListener(url.common.max_connections.value_or(0)), number);
   auto stream =
-      StreamListener::Start(listener.fd.get(), number, number,
+      StreamListener::Start(listener.fd.get(), url, number, number,
                             service.handler(), limits_, table_, connections_);
   if (!stream.ok()) return stream.status();
   streams_.push_back(*std::move(stream));
@@ -269,20 +269,19 @@ absl::Status Worker::AddListener(const WorkerListener& listener) {
 }
 
 void Worker::Handle(const StopAcceptingMessage& message) {
-  StopAccepting(message.shut_down_listeners);
-  Send(AcceptStoppedMessage{});
-}
-
-void Worker::StopAccepting(bool shut_down_listeners) {
   // Whoever is in the queue by now is served, whoever comes later finds a
   // successor, or is refused at once.
   for (auto& stream : streams_) stream->AcceptAll();
   for (auto& datagrams : datagrams_) datagrams->ServeAll();
+  CloseListeners(message.shut_down_listeners);
+  Send(AcceptStoppedMessage{});
+}
+
+void Worker::CloseListeners(bool shut_down) {
   streams_.clear();
   datagrams_.clear();
   for (WorkerListener& listener : start_.listeners) {
-    if (shut_down_listeners &&
-        listener.url.transport != ListenUrl::Transport::kUdp) {
+    if (shut_down && listener.url.transport != ListenUrl::Transport::kUdp) {
       shutdown(listener.fd.get(), SHUT_RDWR);
     }
     listener.fd.reset();
@@ -316,7 +315,9 @@ void Worker::EndIfDrained() {
 void Worker::Cut() {
   cut_ = draining_ = true;
   SetState(WorkerState::kStopping);
-  StopAccepting(/*shut_down_listeners=*/false);
+  // Who waits in a queue is left to whoever shares the listener: accepted, it
+  // would be cut along with the others.
+  CloseListeners(/*shut_down=*/false);
   connections_cut_ = static_cast<uint64_t>(CutConnections(table_));
   table_.Abort();
   drain_timer_.Start(kUnwindTime);
