@@ -14,7 +14,10 @@ namespace baton {
 // How many connections a worker takes. At a limit of number it stops accepting
 // and the kernel's queue waits; beyond a limit of one address a connection is
 // closed at once, since it would stand at the head of the queue before others.
-// Limits apply to admission only. Not thread-safe.
+// An address of IPv6 stands for its /64: that is what one customer of a
+// provider gets, and whoever has one has all 2^64 of it. IPv4 counts in full,
+// also where it comes mapped into IPv6. Limits apply to admission only: what a
+// predecessor admitted is adopted, counted and not refused. Not thread-safe.
 class ConnectionLimits {
  public:
   // Zero: no limit.
@@ -30,17 +33,23 @@ class ConnectionLimits {
   // `peer` may be null where addresses are not counted, or not IP.
   using Tag = uint64_t;
   bool Add(int listener, const sockaddr_storage* peer, Tag* tag);
+  // Counts one that another worker has admitted, beyond a limit as well. The
+  // result is what Remove must be given.
+  Tag Adopt(int listener, const sockaddr_storage* peer);
   void Remove(int listener, Tag tag);
 
   int64_t total() const { return total_; }
 
  private:
-  // IPv6 in full, IPv4 mapped into it.
+  // IPv6 without its lower half, IPv4 mapped into IPv6.
   using Address = std::array<uint8_t, 16>;
   struct PerAddress {
     Address address;
     int64_t count = 0;
   };
+
+  Tag AddressTag(const sockaddr_storage* peer);
+  void Count(int listener, Tag tag);
 
   const int64_t max_total_;
   const int64_t max_per_ip_;

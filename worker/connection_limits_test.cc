@@ -77,6 +77,53 @@ TEST(ConnectionLimits, SlotsOfAddressesAreReused) {
   }
 }
 
+// Whoever has one address of IPv6 has its /64.
+TEST(ConnectionLimits, AddressesOfIpv6CountByTheir64) {
+  ConnectionLimits limits(0, 1);
+  const int listener = limits.AddListener(0);
+  const sockaddr_storage first = V6("2001:db8:0:1::1"),
+                         same = V6("2001:db8:0:1:ffff:ffff:ffff:ffff"),
+                         next = V6("2001:db8:0:2::1");
+  ConnectionLimits::Tag tag, refused;
+  EXPECT_TRUE(limits.Add(listener, &first, &tag));
+  EXPECT_FALSE(limits.Add(listener, &same, &refused));
+  EXPECT_TRUE(limits.Add(listener, &next, &refused));
+  limits.Remove(listener, tag);
+  EXPECT_TRUE(limits.Add(listener, &same, &tag));
+}
+
+// Mapped ones share the /64 of ::1.
+TEST(ConnectionLimits, MappedAddressesCountOneByOne) {
+  ConnectionLimits limits(0, 1);
+  const int listener = limits.AddListener(0);
+  const sockaddr_storage one = V6("::ffff:10.0.0.1"),
+                         other = V6("::ffff:10.0.0.2"), loopback = V6("::1");
+  ConnectionLimits::Tag tag;
+  EXPECT_TRUE(limits.Add(listener, &one, &tag));
+  EXPECT_TRUE(limits.Add(listener, &other, &tag));
+  EXPECT_TRUE(limits.Add(listener, &loopback, &tag));
+}
+
+TEST(ConnectionLimits, AdoptedOnesCountAndAreNotRefused) {
+  ConnectionLimits limits(2, 1);
+  const int listener = limits.AddListener(1);
+  const sockaddr_storage peer = V4("10.0.0.1");
+  const ConnectionLimits::Tag first = limits.Adopt(listener, &peer);
+  const ConnectionLimits::Tag second = limits.Adopt(listener, &peer);
+  const ConnectionLimits::Tag third = limits.Adopt(listener, nullptr);
+  EXPECT_EQ(limits.total(), 3);
+  EXPECT_FALSE(limits.HasRoom(listener));
+  ConnectionLimits::Tag tag;
+  EXPECT_FALSE(limits.Add(listener, &peer, &tag));
+  limits.Remove(listener, third);
+  limits.Remove(listener, first);
+  EXPECT_FALSE(limits.Add(listener, &peer, &tag)) << "one is still there";
+  limits.Remove(listener, second);
+  EXPECT_EQ(limits.total(), 0);
+  EXPECT_TRUE(limits.HasRoom(listener));
+  EXPECT_TRUE(limits.Add(listener, &peer, &tag));
+}
+
 TEST(ConnectionLimits, UnixPeersHaveNoAddress) {
   ConnectionLimits limits(0, 1);
   const int listener = limits.AddListener(0);
