@@ -54,7 +54,12 @@ void Scope::RequestStop() {
 
 void Scope::TaskDone() {
   --live_;
-  if (live_ == 0 && joiner_) std::exchange(joiner_, {}).Resume();
+  if (live_ != 0) return;
+  if (joiner_) {
+    std::exchange(joiner_, {}).Resume();
+  } else if (idle_observer_ != nullptr) {
+    idle_observer_->OnIdle();
+  }
 }
 
 std::coroutine_handle<> internal::PromiseBase::Finish(

@@ -50,6 +50,15 @@ class Scope {
 
   size_t live() const { return live_; }
 
+  // Told, each time, when the last task has ended and nobody awaits Join: for
+  // what is no task itself. It may spawn, and must outlive the tasks.
+  class IdleObserver {
+   public:
+    virtual ~IdleObserver() = default;
+    virtual void OnIdle() = 0;
+  };
+  void SetIdleObserver(IdleObserver* observer) { idle_observer_ = observer; }
+
  private:
   friend class internal::PromiseBase;
   struct Member;
@@ -61,6 +70,7 @@ class Scope {
   bool stop_requested_ = false;
   Member* members_ = nullptr;
   internal::TaskHandle joiner_;
+  IdleObserver* idle_observer_ = nullptr;
 };
 
 class Scope::JoinAwaiter {

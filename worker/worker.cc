@@ -19,6 +19,7 @@
 #include "net/errno_status.h"
 #include "net/event_loop.h"
 #include "net/open_fds.h"
+#include "net/scope.h"
 #include "net/signal_fd.h"
 #include "net/socket_options.h"
 #include "worker/channel_messages.h"
@@ -52,7 +53,7 @@ int64_t MaxConnections(const WorkerSettings& settings) {
       static_cast<int64_t>(std::min<rlim_t>(limit.rlim_cur, 1 << 22)) - used);
 }
 
-class Worker final : private ConnectionObserver {
+class Worker final : private ConnectionObserver, private Scope::IdleObserver {
  public:
   Worker(WorkerStart start, EventLoop& loop);
   ~Worker() override = default;
@@ -84,6 +85,7 @@ class Worker final : private ConnectionObserver {
   };
 
   void OnClosed(uint16_t settings, uint64_t tag) override;
+  void OnIdle() override { EndIfDrained(); }
   void OnSignals();
   void OnChannel();
   void Send(const ChannelMessage& message);
@@ -108,6 +110,10 @@ class Worker final : private ConnectionObserver {
   EventLoop& loop_;
   WorkerCounters& counters_;
   ConnectionLimits limits_;
+  // By the number of a connection's settings: that of its listener in limits_,
+  // or kNotAdmitted. Numbers that are not here are of outbound connections too.
+  static constexpr int kNotAdmitted = -1;
+  std::vector<int> limits_numbers_;
   ConnectionTable table_;
   Scope connections_;
   DatagramBatch datagram_batch_;
@@ -135,6 +141,7 @@ Worker::Worker(WorkerStart start, EventLoop& loop)
   loop_.SetHeartbeat(&counters_.heartbeat);
   loop_.SetStaleEventCounter(&counters_.stale_events);
   table_.SetObserver(this);
+  connections_.SetIdleObserver(this);
 }
 
 absl::Status Worker::Start() {
@@ -259,9 +266,12 @@ absl::Status Worker::AddListener(const WorkerListener& listener) {
        .idle_timeout = url.common.idle_timeout.value_or(settings.idle_timeout),
        .write_timeout = settings.write_timeout,
        .state_codec = service.state_codec()});
-  CHECK_EQ(limits_.AddListener(url.common.max_connections.value_or(0)), number);
+  const int limits_number =
+      limits_.AddListener(url.common.max_connections.value_or(0));
+  limits_numbers_.resize(size_t{number} + 1, kNotAdmitted);
+  limits_numbers_[number] = limits_number;
   auto stream =
-      StreamListener::Start(listener.fd.get(), url, number, number,
+      StreamListener::Start(listener.fd.get(), url, number, limits_number,
                             service.handler(), limits_, table_, connections_);
   if (!stream.ok()) return stream.status();
   streams_.push_back(*std::move(stream));
@@ -289,6 +299,7 @@ void Worker::CloseListeners(bool shut_down) {
 }
 
 void Worker::Handle(const DrainMessage& message) {
+  if (cut_) return;  // the timer is its end now
   draining_ = true;
   SetState(WorkerState::kDraining);
   table_.BeginDrain();
@@ -301,13 +312,18 @@ void Worker::Handle(const StopMessage& /*message*/) {
 }
 
 void Worker::OnClosed(uint16_t settings, uint64_t tag) {
-  limits_.Remove(settings, tag);
+  if (settings >= limits_numbers_.size() ||
+      limits_numbers_[settings] == kNotAdmitted)
+    return;
+  limits_.Remove(limits_numbers_[settings], tag);
   for (auto& stream : streams_) stream->OnRoom();
   EndIfDrained();
 }
 
+// A handler may have work left when its connection is gone. Outbound
+// connections that are no handler's (a pool's) end with the worker.
 void Worker::EndIfDrained() {
-  if (draining_ && table_.open() == 0) EndLoop();
+  if (draining_ && limits_.total() == 0 && connections_.live() == 0) EndLoop();
 }
 
 // Ends every connection now, gives the handlers a moment to end too, and

@@ -22,8 +22,8 @@ namespace baton {
 //   built      services' start callbacks have run, the loop turns        ->
 //   kReady serving    its listeners are in epoll <- kServe, -> kServing
 //   draining   no listeners; idle connections end, others come to an end <-
-//   kStopAccepting, kDrain gone       no connection is left, or the drain's
-//   time is over        -> kDrained
+//   kStopAccepting, kDrain gone       no client's connection and no handler is
+//   left, or the drain's time is over        -> kDrained
 //
 // Signals: SIGTERM asks the master for a replacement (the master itself stops
 // by other means, so a TERM sent to the whole group does nothing early);

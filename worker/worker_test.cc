@@ -1,0 +1,278 @@
+// A worker in a process of its own, with this test as its master.
+
+#include "worker/worker.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "glog/logging.h"
+#include "gtest/gtest.h"
+#include "net/connect.h"
+#include "net/connection.h"
+#include "net/endpoint.h"
+#include "net/listen_socket.h"
+#include "net/scope.h"
+#include "net/sleep.h"
+#include "net/task.h"
+#include "worker/channel_messages.h"
+
+namespace baton {
+namespace {
+
+constexpr int kPatience_ms = 20'000;
+
+bool IsReadable(int fd, int timeout_ms = kPatience_ms) {
+  pollfd poll_fd = {fd, POLLIN, 0};
+  return poll(&poll_fd, 1, timeout_ms) == 1;
+}
+
+UniqueFd Listen(const ListenUrl& url) { return OpenListener(url, {}).value(); }
+
+// --- what the worker does. Handlers have no state: what a test tells them is
+// here, set before the fork.
+
+struct Hooks {
+  Endpoint backend;
+  int done = -1;  // a byte is written here when a handler ends
+  absl::Duration after_close;
+};
+Hooks hooks;
+
+Task<> Echo(Connection conn) {
+  while (auto chunk = co_await conn.ReadSome({.idle = true})) {
+    if (co_await conn.Write(*chunk) != IoError::kOk) break;
+  }
+}
+
+// Has work left when its connection is gone.
+Task<> Afterwards(Connection conn) {
+  {
+    const Connection closed = std::move(conn);
+  }
+  if (co_await Sleep(hooks.after_close) != IoError::kOk) co_return;
+  PCHECK(write(hooks.done, "x", 1) == 1);
+}
+
+struct Pool {
+  Scope scope;
+  Connector connector;
+};
+
+Task<> KeepOne(Pool* pool) {
+  absl::StatusOr<Connection> backend =
+      co_await pool->connector.Connect(hooks.backend);
+  CHECK(backend.ok()) << backend.status();
+  const ReadResult end =
+      co_await backend->ReadSome({.timeout = absl::InfiniteDuration()});
+  CHECK(end.error() != IoError::kTimeout);
+}
+
+absl::Status StartPool() {
+  // It ends with the process, as a pool of a worker does.
+  auto* const pool = std::make_unique<Pool>().release();
+  pool->scope.Spawn(KeepOne(pool));
+  return absl::OkStatus();
+}
+
+// --- the master's side
+
+class WorkerTest : public testing::Test {
+ protected:
+  ~WorkerTest() override {
+    if (pid_ < 0) return;
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+
+  void Start(absl::string_view scheme, WorkerSettings settings = {}) {
+    url_ = ParseListenUrl(absl::StrCat(scheme, "://127.0.0.1:0")).value();
+    listener_ = Listen(url_);
+    address_ = Endpoint::LocalOf(listener_.get()).value();
+    auto [here, there] = FdChannel::CreatePair().value();
+    const UniqueFd file = CreateScoreboardFile().value();
+    view_.emplace(ScoreboardView::Open(file.get()).value());
+    pid_ = fork();
+    PCHECK(pid_ >= 0);
+    if (pid_ == 0) {
+      PCHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
+      here = FdChannel();
+      WorkerStart start{.settings = settings,
+                        .listeners = {},
+                        .channel = std::move(there),
+                        .scoreboard = Scoreboard::Open(file.get()).value(),
+                        .services = &services_,
+                        .reopen_log = nullptr};
+      start.listeners.push_back({url_, UniqueFd(dup(listener_.get()))});
+      _exit(RunWorker(std::move(start)));
+    }
+    channel_ = std::move(here);
+  }
+  void Serve() {
+    ASSERT_TRUE(Receive<ReadyMessage>());
+    Send(ServeMessage{});
+    ASSERT_TRUE(Receive<ServingMessage>());
+  }
+
+  void Send(const ChannelMessage& message) {
+    CHECK(channel_.Send(EncodeMessage(message)).code ==
+          FdChannel::SendCode::kSent);
+  }
+  // Whether the next message is a T.
+  template <typename T>
+  bool Receive() {
+    if (!IsReadable(channel_.fd())) return false;
+    const FdChannel::Received received = channel_.Receive();
+    if (received.code != FdChannel::ReceiveCode::kMessage) return false;
+    last_ = DecodeMessage(received.bytes).value().message;
+    return std::holds_alternative<T>(last_);
+  }
+  // The exit code, once the worker has closed its end of the channel.
+  int Exit() {
+    if (!IsReadable(channel_.fd())) return -1;
+    int status = 0;
+    PCHECK(waitpid(std::exchange(pid_, -1), &status, 0) > 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+
+  UniqueFd Connect() const {
+    UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    PCHECK(connect(fd.get(), address_.sockaddr(), address_.length()) == 0);
+    return fd;
+  }
+  static bool Echoes(const UniqueFd& client) {
+    char byte = 'e';
+    return send(client.get(), &byte, 1, MSG_NOSIGNAL) == 1 &&
+           IsReadable(client.get()) && recv(client.get(), &byte, 1, 0) == 1;
+  }
+  static bool IsClosed(const UniqueFd& client) {
+    char byte;
+    return IsReadable(client.get()) && recv(client.get(), &byte, 1, 0) <= 0;
+  }
+
+  Services services_;
+  ListenUrl url_;
+  UniqueFd listener_;
+  Endpoint address_;
+  FdChannel channel_;
+  ChannelMessage last_;
+  std::optional<ScoreboardView> view_;
+  pid_t pid_ = -1;
+};
+
+// One connection of the worker's own, to a backend that is this test.
+class WorkerWithPoolTest : public WorkerTest {
+ protected:
+  WorkerWithPoolTest()
+      : backend_listener_(
+            Listen(ParseListenUrl("echo://127.0.0.1:0").value())) {
+    hooks.backend = Endpoint::LocalOf(backend_listener_.get()).value();
+    services_.Stream("echo", Echo);
+    services_.OnWorkerStart(StartPool);
+  }
+  UniqueFd AcceptPooled() {
+    PCHECK(IsReadable(backend_listener_.get()));
+    return UniqueFd(accept(backend_listener_.get(), nullptr, nullptr));
+  }
+
+  UniqueFd backend_listener_;
+};
+
+TEST_F(WorkerWithPoolTest, OutboundConnectionsDoNotCountInTheLimits) {
+  WorkerSettings settings;
+  settings.max_connections = 1;
+  Start("echo", settings);
+  Serve();
+  UniqueFd pooled = AcceptPooled();
+  UniqueFd first = Connect();
+  EXPECT_TRUE(Echoes(first)) << "the pool's has taken its place";
+  pooled.reset();
+  // The limit holds on: the second client waits until the first has gone.
+  const UniqueFd second = Connect();
+  EXPECT_TRUE(Echoes(first));
+  first.reset();
+  EXPECT_TRUE(Echoes(second));
+  EXPECT_EQ(view_->Read().connections, 1u);
+}
+
+TEST_F(WorkerWithPoolTest, ADrainDoesNotWaitForOutboundConnections) {
+  Start("echo");
+  Serve();
+  const UniqueFd pooled = AcceptPooled();
+  const UniqueFd client = Connect();
+  EXPECT_TRUE(Echoes(client));
+  Send(DrainMessage{});
+  EXPECT_TRUE(Receive<DrainedMessage>());
+  EXPECT_EQ(Exit(), 0);
+}
+
+class WorkerWithAfterworkTest : public WorkerTest {
+ protected:
+  WorkerWithAfterworkTest() {
+    int ends[2];
+    PCHECK(pipe(ends) == 0);
+    done_.reset(ends[0]);
+    write_done_.reset(ends[1]);
+    hooks.done = ends[1];
+    services_.Stream("after", Afterwards);
+  }
+
+  UniqueFd done_;
+  UniqueFd write_done_;
+};
+
+TEST_F(WorkerWithAfterworkTest, ADrainWaitsForHandlersWithoutAConnection) {
+  hooks.after_close = absl::Milliseconds(100);
+  Start("after");
+  Serve();
+  EXPECT_TRUE(IsClosed(Connect()));
+  Send(DrainMessage{});
+  EXPECT_TRUE(Receive<DrainedMessage>());
+  EXPECT_TRUE(IsReadable(done_.get(), 0)) << "the handler was cut off";
+  EXPECT_EQ(Exit(), 0);
+}
+
+TEST_F(WorkerWithAfterworkTest, ADrainAfterACutDoesNotProlongIt) {
+  hooks.after_close = absl::Hours(1);
+  Start("after");
+  Serve();
+  EXPECT_TRUE(IsClosed(Connect()));
+  Send(StopMessage{});
+  Send(DrainMessage{});
+  EXPECT_TRUE(Receive<DrainedMessage>());
+  EXPECT_EQ(Exit(), 0);
+}
+
+TEST_F(WorkerTest, ACutAcceptsNobody) {
+  services_.Stream("echo", Echo);
+  Start("echo");
+  Serve();
+  // While it is stopped: first the order, then clients, in one round of epoll.
+  int status = 0;
+  ASSERT_EQ(kill(pid_, SIGSTOP), 0);
+  ASSERT_EQ(waitpid(pid_, &status, WUNTRACED), pid_);
+  Send(StopMessage{});
+  std::vector<UniqueFd> clients;
+  for (int i = 0; i < 5; ++i) clients.push_back(Connect());
+  ASSERT_EQ(kill(pid_, SIGCONT), 0);
+  EXPECT_TRUE(Receive<DrainedMessage>());
+  EXPECT_EQ(Exit(), 0);
+  EXPECT_EQ(view_->Read().accepted, 0u);
+}
+
+}  // namespace
+}  // namespace baton
