@@ -70,7 +70,6 @@ bool Acceptor::AcceptOne() {
       want_peer_ ? &size : nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (socket) {
     failures_ = 0;
-    counters_->accepted.Add(1);
     delegate_->OnAccept(std::move(socket), want_peer_ ? &peer : nullptr);
     return true;
   }

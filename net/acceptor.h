@@ -37,8 +37,8 @@ class Acceptor final : private EventHandler {
     // Asked before each accept. After a false the acceptor waits for Resume: at
     // a limit the queue waits.
     virtual bool CanAccept() = 0;
-    // A connected socket, non-blocking, close-on-exec. `peer` as accept(2)
-    // gives it, null unless want_peer.
+    // A connected socket, non-blocking, close-on-exec; counted by whoever
+    // admits it. `peer` as accept(2) gives it, null unless want_peer.
     virtual void OnAccept(UniqueFd socket, const sockaddr_storage* peer) = 0;
   };
 

@@ -25,10 +25,10 @@ BufferPool::~BufferPool() {
 
 BufferPtr BufferPool::Take(size_t size) {
   if (size > max_bytes_ || size > std::numeric_limits<uint32_t>::max() / 2)
-    return nullptr;
+    return Refuse();
   const size_t total =
       std::max(kSmallest, std::bit_ceil(size + sizeof(Buffer)));
-  if (bytes_in_use_ + total > max_bytes_) return nullptr;
+  if (bytes_in_use_ + total > max_bytes_) return Refuse();
   const auto size_class = static_cast<uint32_t>(std::countr_zero(total) -
                                                 std::countr_zero(kSmallest));
   Buffer* buffer;
@@ -45,6 +45,11 @@ BufferPtr BufferPool::Take(size_t size) {
   buffer->begin = buffer->end = 0;
   bytes_in_use_ += total;
   return BufferPtr(buffer);
+}
+
+BufferPtr BufferPool::Refuse() {
+  if (refused_ != nullptr) refused_->Add(1);
+  return nullptr;
 }
 
 void BufferPool::Give(Buffer* buffer) {

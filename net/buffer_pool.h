@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "absl/strings/string_view.h"
+#include "net/counter.h"
 
 namespace baton {
 
@@ -14,7 +15,7 @@ namespace baton {
 // of a write that did not fit. Most connections never need one. Sizes are
 // powers of two; what is given back is kept for reuse up to a bound, and what
 // is in use is bounded too: beyond the bound Take returns null and the
-// operation ends with kOverload. Not thread-safe.
+// operation ends with kOverload. Each such answer is counted. Not thread-safe.
 
 class BufferPool;
 
@@ -46,8 +47,10 @@ class BufferPool {
   static constexpr size_t kDefaultMaxBytes = size_t{256} << 20;
   static constexpr size_t kMaxKeptBytes = size_t{8} << 20;
 
-  explicit BufferPool(size_t max_bytes = kDefaultMaxBytes)
-      : max_bytes_(max_bytes) {}
+  // `refused` may be null, and outlives the pool.
+  explicit BufferPool(size_t max_bytes = kDefaultMaxBytes,
+                      Counter* refused = nullptr)
+      : max_bytes_(max_bytes), refused_(refused) {}
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
   ~BufferPool();  // CHECKs that every buffer has come back
@@ -65,8 +68,10 @@ class BufferPool {
   static constexpr size_t kClasses =
       9;  // up to 128 KiB; larger ones are not kept
   void Give(Buffer* buffer);
+  BufferPtr Refuse();
 
   const size_t max_bytes_;
+  Counter* const refused_;
   size_t bytes_in_use_ = 0;
   size_t bytes_kept_ = 0;
   std::array<Buffer*, kClasses> kept_{};

@@ -30,12 +30,14 @@ TEST(BufferPool, ReusesWhatCameBack) {
 }
 
 TEST(BufferPool, RefusesBeyondItsBound) {
-  BufferPool pool(4096);
+  Counter refused;
+  BufferPool pool(4096, &refused);
   BufferPtr one = pool.Take(1500);
   BufferPtr two = pool.Take(1500);
   ASSERT_NE(two, nullptr);
   EXPECT_EQ(pool.Take(1), nullptr);
   EXPECT_EQ(pool.Take(size_t{1} << 40), nullptr);
+  EXPECT_EQ(refused.value(), 2u);
   one.reset();
   EXPECT_NE(pool.Take(1500), nullptr);
 }

@@ -56,6 +56,7 @@ struct ConnectionCore : TimerNode {
     kLeaving = 1 << 11,     // the worker drains
     kDrainTried =
         1 << 12,  // an idle read has looked for more since the drain began
+    kOutbound = 1 << 13,  // made from here
   };
   // Without any of these a read would not find anything.
   static constexpr uint16_t kReadReasons =

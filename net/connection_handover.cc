@@ -42,7 +42,6 @@ UniqueFd ConnectionTable::Detach(ConnectionCore& core) {
   // it out of our epoll (epoll(7), Q6).
   loop_.RemoveFd(core.fd);
   core.Set(ConnectionCore::kDetached);
-  counters_->handed_over.Add(1);
   CancelRead(*core.reader, IoError::kDraining);
   return UniqueFd(std::exchange(core.fd, -1));
 }
@@ -50,14 +49,15 @@ UniqueFd ConnectionTable::Detach(ConnectionCore& core) {
 absl::StatusOr<ConnectionCore*> ConnectionTable::Import(
     UniqueFd fd, uint16_t settings, const ConnectionImage& image) {
   int error = 0;
-  ConnectionCore* core = Add(std::move(fd), settings, &error);
+  ConnectionCore* core = AddSocket(std::move(fd), settings, &error);
   if (core == nullptr)
     return ErrnoStatus("epoll_ctl", "received connection", error);
   if (absl::Status status = Resume(*core, image); !status.ok()) {
-    Release(*core);
+    Free(*core);
     return status;
   }
   counters_->received.Add(1);
+  counters_->open.Add(1);
   return core;
 }
 

@@ -68,6 +68,21 @@ TEST(Connection, AnIdleReadIsReapedAndTheDeadlineMovesWithActivity) {
   EXPECT_EQ(pair.table().counters().reaped_idle.value(), 1u);
 }
 
+TEST(Connection, AMessageThatStopsHalfwayIsNoIdleConnection) {
+  SimulatedClock clock;
+  Pair pair(
+      [](Connection conn) -> Task<> {
+        const ReadResult five = co_await conn.ReadExactly(5);
+        EXPECT_EQ(five.error(), IoError::kTimeout);
+      },
+      &clock, {.idle_timeout = absl::Seconds(10)});
+  pair.Send("ab");
+  pair.Advance(absl::Seconds(11));
+  EXPECT_TRUE(pair.closed());
+  EXPECT_EQ(pair.table().counters().read_timeouts.value(), 1u);
+  EXPECT_EQ(pair.table().counters().reaped_idle.value(), 0u);
+}
+
 TEST(Connection, TimeoutZeroMeansNever) {
   SimulatedClock clock;
   Pair pair(Echo, &clock, {.idle_timeout = absl::ZeroDuration()});
@@ -298,6 +313,8 @@ TEST(Connection, AnUnreadableStateIsRefused) {
     EXPECT_FALSE(table.Import(UniqueFd(fds[0]), settings, image).ok());
   }
   EXPECT_EQ(table.open(), 1u);
+  EXPECT_EQ(table.counters().open.value(), 1);
+  EXPECT_EQ(table.counters().closed.value(), 0u) << "it has never been one";
 }
 
 }  // namespace

@@ -199,6 +199,11 @@ TEST_F(SocketTest, DetachAndImport) {
   image.unread = "left over ";
   UniqueFd fd = table_.Detach(*core);
   RunUntil([&] { return scope_.live() == 0; });
+  const TrafficCounters& counters = table_.counters();
+  EXPECT_EQ(counters.accepted.value(), 1u);
+  EXPECT_EQ(counters.open.value(), 0);
+  EXPECT_EQ(counters.closed.value(), 0u);
+  EXPECT_EQ(counters.handed_over.value(), 1u);
   SendAll("two");
   absl::StatusOr<internal::ConnectionCore*> next =
       table_.Import(std::move(fd), table_.AddSettings({}), image);
@@ -208,8 +213,12 @@ TEST_F(SocketTest, DetachAndImport) {
   EXPECT_TRUE(resumed.resumed());
   scope_.Spawn(Echo(std::move(resumed)));
   EXPECT_EQ(Receive(13), "left over two");
+  EXPECT_EQ(counters.open.value(), 1);
   shutdown(client_.get(), SHUT_WR);
   RunUntil([&] { return scope_.live() == 0; });
+  EXPECT_EQ(counters.received.value(), 1u);
+  EXPECT_EQ(counters.open.value(), 0);
+  EXPECT_EQ(counters.closed.value(), 1u);
 }
 
 // A peer that floods one connection must not keep another from being served.

@@ -28,7 +28,7 @@ ConnectionTable::ConnectionTable(EventLoop& loop, const Options& options)
       client_(loop.AddClient(this)),
       first_byte_grace_(loop, [this] { EndIdleReads(); }),
       shared_(std::make_unique_for_overwrite<char[]>(kSharedBufferBytes)),
-      buffers_(options.max_buffer_bytes) {
+      buffers_(options.max_buffer_bytes, &counters_->buffers_refused) {
   CHECK(current_ == nullptr) << "a thread has one connection table";
   current_ = this;
 }
@@ -74,8 +74,8 @@ ConnectionCore* ConnectionTable::NewCore(uint16_t settings) {
   return &core;
 }
 
-ConnectionCore* ConnectionTable::Add(UniqueFd fd, uint16_t settings,
-                                     int* error) {
+ConnectionCore* ConnectionTable::AddSocket(UniqueFd fd, uint16_t settings,
+                                           int* error) {
   ConnectionCore* core = NewCore(settings);
   *error = loop_.AddFd(fd.get(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI,
                        client_, core->index, core->generation);
@@ -84,14 +84,26 @@ ConnectionCore* ConnectionTable::Add(UniqueFd fd, uint16_t settings,
     return nullptr;
   }
   core->fd = fd.release();
+  return core;
+}
+
+ConnectionCore* ConnectionTable::Add(UniqueFd fd, uint16_t settings,
+                                     int* error) {
+  ConnectionCore* core = AddSocket(std::move(fd), settings, error);
+  if (core == nullptr) return nullptr;
+  counters_->accepted.Add(1);
   counters_->open.Add(1);
   return core;
 }
 
 ConnectionCore* ConnectionTable::AddOutbound(UniqueFd fd, uint16_t settings,
                                              bool connected, int* error) {
-  ConnectionCore* core = Add(std::move(fd), settings, error);
-  if (core != nullptr && !connected) core->Clear(ConnectionCore::kWritable);
+  ConnectionCore* core = AddSocket(std::move(fd), settings, error);
+  if (core == nullptr) return nullptr;
+  core->Set(ConnectionCore::kOutbound);
+  if (!connected) core->Clear(ConnectionCore::kWritable);
+  counters_->outbound.Add(1);
+  counters_->outbound_open.Add(1);
   return core;
 }
 
@@ -101,6 +113,7 @@ ConnectionCore* ConnectionTable::Add(std::unique_ptr<Transport> transport,
   core->Set(ConnectionCore::kTransport);
   core->extra = std::make_unique<ConnectionExtra>();
   core->extra->transport = std::move(transport);
+  counters_->accepted.Add(1);
   counters_->open.Add(1);
   return core;
 }
@@ -113,6 +126,22 @@ void ConnectionTable::SetTag(ConnectionCore& core, uint64_t tag) {
 void ConnectionTable::Release(ConnectionCore& core) {
   CHECK(core.reader == nullptr && core.writer == nullptr)
       << "a connection is closed under an operation";
+  if (core.Has(ConnectionCore::kOutbound)) {
+    counters_->outbound_open.Add(-1);
+  } else {
+    counters_->open.Add(-1);
+    (core.Has(ConnectionCore::kDetached) ? counters_->handed_over
+                                         : counters_->closed)
+        .Add(1);
+  }
+  const std::unique_ptr<ConnectionExtra> extra = std::move(core.extra);
+  const auto settings = static_cast<uint16_t>(core.settings);
+  Free(core);
+  if (observer_ != nullptr)
+    observer_->OnClosed(settings, extra != nullptr ? extra->tag : 0);
+}
+
+void ConnectionTable::Free(ConnectionCore& core) {
   loop_.wheel().Remove(&core);
   if (borrower_ == &core) borrower_ = nullptr;
   core.buffer.reset();
@@ -121,13 +150,8 @@ void ConnectionTable::Release(ConnectionCore& core) {
   UniqueFd(std::exchange(core.fd, -1)).reset();
   core.flags = 0;
   core.generation = (core.generation + 1) & EventLoop::kGenerationMask;
-  const std::unique_ptr<ConnectionExtra> extra = std::move(core.extra);
-  const auto settings = static_cast<uint16_t>(core.settings);
+  core.extra.reset();
   cores_.Free(core.index);
-  counters_->open.Add(-1);
-  counters_->closed.Add(1);
-  if (observer_ != nullptr)
-    observer_->OnClosed(settings, extra != nullptr ? extra->tag : 0);
 }
 
 void ConnectionTable::MakeReady(const ConnectionCore& core) {
@@ -218,7 +242,7 @@ void ConnectionTable::OnTimer(TimerNode* node) {
   }
   if (ReadOperation* op = core.reader;
       op != nullptr && op->has_deadline && !TickBefore(now, op->deadline)) {
-    if (op->idle) counters_->reaped_idle.Add(1);
+    (op->idle ? counters_->reaped_idle : counters_->read_timeouts).Add(1);
     op->error = IoError::kTimeout;
     core.reader = nullptr;
     op->waiter.Resume();

@@ -74,7 +74,7 @@ struct ConnectionImage {
   std::string state;  // empty: none
 };
 
-// Told when a connection is gone.
+// Told when a connection is gone, one that Add, AddOutbound or Import gave.
 class ConnectionObserver {
  public:
   virtual ~ConnectionObserver() = default;
@@ -192,6 +192,9 @@ class ConnectionTable final : public LoopClient {
   };
 
   internal::ConnectionCore* NewCore(uint16_t settings);
+  internal::ConnectionCore* AddSocket(UniqueFd fd, uint16_t settings,
+                                      int* error);
+  void Free(internal::ConnectionCore& core);
   static constinit thread_local ConnectionTable* current_;
 
   bool WaitToReadInGeneral(internal::ReadOperation& op);

@@ -22,20 +22,28 @@ struct alignas(64) TrafficCounters {
   Counter requests;   // what the service calls one: a chunk echoed, a response
   Counter datagrams_in;
   Counter datagrams_out;
-  // Touched once or twice a connection. accepted + received = closed +
-  // handed_over + open, as the writer sees it.
+  // Touched once or twice a client's connection. Whatever happens to it,
+  //   accepted + received == open + closed + handed_over
+  // as the writer sees it: each is counted when it is admitted, so one that is
+  // refused or that epoll does not take is in neither side, and each ends once.
   Counter accepted;
   Counter closed;
   Gauge open;
   // The rest is rare.
-  Counter handed_over;        // connections passed on to a successor
+  Counter handed_over;        // ended here, and passed on to a successor
   Counter received;           // connections taken over from a predecessor
-  Counter reaped_idle;        // closed: idle_timeout
+  Counter reaped_idle;        // idle reads that ended by idle_timeout
+  Counter read_timeouts;      // other reads that ended by their time-out
   Counter write_timeouts;     // closed: the peer took no byte for write_timeout
+  Counter buffers_refused;    // operations that found no buffer memory
   Counter refused_per_ip;     // closed at once: max_connections_per_ip
   Counter accept_pauses;      // accepting stopped for a while: limit or EMFILE
   Counter accept_errors;      // accept failed for one connection (ECONNABORTED)
   Counter datagrams_dropped;  // answers that the kernel did not take
+  // Connections that were made from here; in none of the numbers above that
+  // count connections.
+  Counter outbound;
+  Gauge outbound_open;
 };
 
 }  // namespace baton

@@ -33,8 +33,8 @@ class ConnectionLimits {
   // `peer` may be null where addresses are not counted, or not IP.
   using Tag = uint64_t;
   bool Add(int listener, const sockaddr_storage* peer, Tag* tag);
-  // Counts one that another worker has admitted, beyond a limit as well. The
-  // result is what Remove must be given.
+  // Counts one that another worker has admitted, once the table has imported
+  // it, beyond a limit as well. The result is what Remove must be given.
   Tag Adopt(int listener, const sockaddr_storage* peer);
   void Remove(int listener, Tag tag);
 

@@ -18,7 +18,9 @@ int CutConnections(ConnectionTable& table) {
   table.ForEach([&](internal::ConnectionCore& core) {
     if (core.fd < 0) return;  // handed over
     own.insert(core.fd);
-    if (!table.AtSafePoint(core)) ++busy;
+    if (!core.Has(internal::ConnectionCore::kOutbound) &&
+        !table.AtSafePoint(core))
+      ++busy;
   });
   absl::StatusOr<std::vector<int>> open = OpenFds();
   if (!open.ok()) {

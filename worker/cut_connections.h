@@ -5,8 +5,8 @@
 
 namespace baton {
 
-// The last step of a drain: shutdown(2) on every client connection that is
-// left, so that its peer learns of it now.
+// The last step of a drain: shutdown(2) on every connection that is left, so
+// that its peer learns of it now.
 //
 // shutdown acts on the socket, not on the descriptor: on a listener that other
 // processes share it would stop them all, and on a connection that has been
@@ -16,7 +16,8 @@ namespace baton {
 // among the table's own connections. Where /proc is not mounted the table alone
 // must do; the log says so once.
 //
-// Returns how many were cut in the middle of something: not in an idle read.
+// Returns how many clients were cut in the middle of something: not in an idle
+// read.
 int CutConnections(ConnectionTable& table);
 
 }  // namespace baton

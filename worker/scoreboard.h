@@ -72,10 +72,14 @@ struct WorkerSnapshot {
   uint64_t handed_over = 0;
   uint64_t received = 0;
   uint64_t reaped_idle = 0;
+  uint64_t read_timeouts = 0;
   uint64_t write_timeouts = 0;
+  uint64_t buffers_refused = 0;
   uint64_t refused_per_ip = 0;
   uint64_t accept_pauses = 0;
   uint64_t accept_errors = 0;
+  uint64_t outbound = 0;
+  uint64_t outbound_open = 0;
   uint64_t stale_events = 0;
   uint64_t state = 0;  // a WorkerState, or anything
   // Heartbeat: stuck is who does not wait and shows the same turn twice.

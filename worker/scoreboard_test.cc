@@ -65,6 +65,10 @@ TEST(ScoreboardTest, WhatTheWorkerCountsTheViewReads) {
   traffic.refused_per_ip.Add(14);
   traffic.accept_pauses.Add(15);
   traffic.accept_errors.Add(16);
+  traffic.read_timeouts.Add(19);
+  traffic.buffers_refused.Add(20);
+  traffic.outbound.Add(21);
+  traffic.outbound_open.Add(22);
   board->counters().stale_events.Add(17);
   board->counters().state.Set(static_cast<int64_t>(WorkerState::kServing));
   board->counters().heartbeat.turns.store(18);
@@ -87,6 +91,10 @@ TEST(ScoreboardTest, WhatTheWorkerCountsTheViewReads) {
   EXPECT_EQ(snapshot.refused_per_ip, 14u);
   EXPECT_EQ(snapshot.accept_pauses, 15u);
   EXPECT_EQ(snapshot.accept_errors, 16u);
+  EXPECT_EQ(snapshot.read_timeouts, 19u);
+  EXPECT_EQ(snapshot.buffers_refused, 20u);
+  EXPECT_EQ(snapshot.outbound, 21u);
+  EXPECT_EQ(snapshot.outbound_open, 22u);
   EXPECT_EQ(snapshot.stale_events, 17u);
   EXPECT_EQ(snapshot.state, static_cast<uint64_t>(WorkerState::kServing));
   EXPECT_EQ(snapshot.turns, 18u);

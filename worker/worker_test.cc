@@ -220,6 +220,47 @@ TEST_F(WorkerWithPoolTest, ADrainDoesNotWaitForOutboundConnections) {
   EXPECT_EQ(Exit(), 0);
 }
 
+TEST_F(WorkerWithPoolTest, EveryConnectionIsAccountedFor) {
+  WorkerSettings settings;
+  settings.max_connections_per_ip = 2;
+  Start("echo", settings);
+  Serve();
+  const UniqueFd pooled = AcceptPooled();
+  UniqueFd first = Connect();
+  const UniqueFd second = Connect();
+  EXPECT_TRUE(Echoes(first) && Echoes(second));
+  EXPECT_TRUE(IsClosed(Connect()));
+  const WorkerSnapshot serving = view_->Read();
+  EXPECT_EQ(serving.refused_per_ip, 1u);
+  EXPECT_EQ(serving.accepted, 2u);
+  EXPECT_EQ(serving.connections, 2u);
+  EXPECT_EQ(serving.outbound, 1u);
+  EXPECT_EQ(serving.outbound_open, 1u);
+  first.reset();
+  Send(DrainMessage{});
+  EXPECT_TRUE(Receive<DrainedMessage>());
+  EXPECT_EQ(Exit(), 0);
+  const WorkerSnapshot end = view_->Read();
+  EXPECT_EQ(end.accepted, 2u);
+  EXPECT_EQ(end.connections, 0u);
+  EXPECT_EQ(end.closed, 2u);
+  EXPECT_EQ(end.handed_over, 0u);
+}
+
+// The pool's is in no idle read, and no client.
+TEST_F(WorkerWithPoolTest, ACutOutboundConnectionIsNotAClientsLoss) {
+  Start("echo");
+  Serve();
+  const UniqueFd pooled = AcceptPooled();
+  const UniqueFd client = Connect();
+  EXPECT_TRUE(Echoes(client));
+  Send(StopMessage{});
+  ASSERT_TRUE(Receive<DrainedMessage>());
+  EXPECT_EQ(last_, ChannelMessage(DrainedMessage{.connections_cut = 0}));
+  EXPECT_TRUE(IsClosed(pooled));
+  EXPECT_EQ(Exit(), 0);
+}
+
 class WorkerWithAfterworkTest : public WorkerTest {
  protected:
   WorkerWithAfterworkTest() {
