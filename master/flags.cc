@@ -12,7 +12,7 @@
 
 DEFINE_string(listen, "", "what to serve");
 DEFINE_int64(max_connections, 0, "per worker; 0: what RLIMIT_NOFILE allows");
-DEFINE_int64(max_connections_per_ip, 0, "per worker; 0: no limit");
+DEFINE_int64(max_connections_per_ip, 0, "per worker; IPv6 by /64; 0: no limit");
 DEFINE_string(idle_timeout, "60s", "reap one idle for that long; 0s: never");
 DEFINE_string(write_timeout, "20s",
               "drop a peer that takes nothing; 0s: never");

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "glog/logging.h"
 #include "master/baton.h"
@@ -20,6 +21,7 @@
 #include "master/master.h"
 #include "master/process_title.h"
 #include "master/version.h"
+#include "worker/log_line.h"
 #include "worker/log_sink.h"
 #include "worker/log_writer.h"
 
@@ -29,10 +31,19 @@ namespace {
 constexpr int kCouldNotStart = 1;
 constexpr int kBadConfiguration = 2;
 
-// Before there is a log.
+constexpr size_t kMaxMessageBytes = 64 * 1024;
+
+// Before there is a log, and as safe: a value of a flag or a line of a file
+// that it quotes may hold anything, and stderr may be a terminal.
+void PrintError(absl::string_view prefix, absl::string_view message) {
+  std::string line = absl::StrCat("baton: ", prefix);
+  AppendTextEscaped(message, kMaxMessageBytes, &line);
+  line.push_back('\n');
+  fwrite(line.data(), 1, line.size(), stderr);
+}
+
 int Fail(int code, const absl::Status& status) {
-  const std::string text(status.message());
-  fprintf(stderr, "baton: %s\n", text.c_str());
+  PrintError("", status.message());
   return code;
 }
 
@@ -70,7 +81,7 @@ int Check(const Config& config, const Services& services) {
   }
   services.RunWorkerStop();
   for (const std::string& warning : config.warnings) {
-    fprintf(stderr, "baton: warning: %s\n", warning.c_str());
+    PrintError("warning: ", warning);
   }
   return Print("configuration ok");
 }
@@ -79,6 +90,9 @@ int Serve(const char* program, const ConfigLoader& loader,
           std::shared_ptr<const Config> config, const Services& services) {
   // A peer that is gone is an error of the write that meets it.
   SetDisposition(SIGPIPE, SIG_IGN);
+  // And a file that may not grow, the log above all, one of the write:
+  // setrlimit(2), RLIMIT_FSIZE. Workers inherit both.
+  SetDisposition(SIGXFSZ, SIG_IGN);
   absl::StatusOr<UniqueFd> log_fd = OpenLog(config->log_file);
   if (!log_fd.ok()) return Fail(kCouldNotStart, log_fd.status());
   google::InitGoogleLogging(program);

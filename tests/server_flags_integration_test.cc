@@ -51,6 +51,18 @@ TEST(ServerFlagsTest, ABadValueIsNamedWithItsFlag) {
                 AllOf(HasSubstr("--stop_timeout"), HasSubstr("soon")));
 }
 
+// A title for the terminal, and a line of its own.
+TEST(ServerFlagsTest, ControlCharactersInAValueDoNotReachTheTerminal) {
+  const Finished finished =
+      RunServer({"--listen=echo://127.0.0.1:0",
+                 "--log_file=/nowhere/\x1b]0;x\x07\nbaton: all is well"});
+  EXPECT_EQ(finished.exit_code, 1);
+  EXPECT_THAT(finished.err,
+              HasSubstr("/nowhere/\\x1b]0;x\\x07\\nbaton: all is well"));
+  EXPECT_EQ(std::count(finished.err.begin(), finished.err.end(), '\n'), 1)
+      << finished.err;
+}
+
 TEST(ServerFlagsTest, AnUnknownSchemeIsNamedWithThoseThereAre) {
   ExpectRefused({"--listen=gopher://127.0.0.1:0"},
                 AllOf(HasSubstr("gopher"), HasSubstr("echo")));

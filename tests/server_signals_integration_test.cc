@@ -1,6 +1,7 @@
 // Signals to the master and to workers, and how the process ends.
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -140,6 +141,38 @@ TEST(ServerSignalsTest, SignalsThatMeanNothingDoNothing) {
   server.Signal(SIGTERM);
   EXPECT_EQ(server.Wait().exit_code, 0);
   EXPECT_THAT(server.log(), Not(HasSubstr("reload_started")));
+}
+
+TEST(ServerSignalsTest, ALogThatMayNotGrowEndsNothing) {
+  const std::string path =
+      absl::StrCat(testing::TempDir(), "/full.", getpid(), ".log");
+  const auto size = [&path] {
+    struct stat status = {};
+    return stat(path.c_str(), &status) == 0 ? status.st_size : 0;
+  };
+  // Larger than the scoreboard of a worker, which the limit is for as well.
+  std::ofstream(path) << std::string(64 * 1024, '.') << '\n';
+  ServerProcess server({kListen, "--workers=1", "--log_file=" + path});
+  WaitUntil("it is ready", [&] {
+    std::ifstream file(path);
+    return std::string(std::istreambuf_iterator<char>(file), {})
+               .find("\"ready\"") != std::string::npos;
+  });
+  const std::vector<pid_t> before = server.Workers();
+  rlimit limit = {};
+  ASSERT_EQ(prlimit(server.pid(), RLIMIT_FSIZE, nullptr, &limit), 0);
+  const off_t full = size();
+  limit.rlim_cur = static_cast<rlim_t>(full);
+  ASSERT_EQ(prlimit(server.pid(), RLIMIT_FSIZE, &limit, nullptr), 0);
+  server.Signal(SIGHUP);
+  WaitUntil("the worker is replaced", [&] {
+    const std::vector<pid_t> now = server.Workers();
+    return now.size() == 1 && now != before;
+  });
+  EXPECT_EQ(size(), full) << "the limit was no limit";
+  server.Signal(SIGTERM);
+  EXPECT_EQ(server.Wait().exit_code, 0);
+  unlink(path.c_str());
 }
 
 TEST(ServerSignalsTest, Usr1ReopensTheLogEverywhere) {

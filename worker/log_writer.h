@@ -14,8 +14,9 @@
 //   opened with O_APPEND, and on a pipe a line is at most PIPE_BUF bytes -
 //   write(2), pipe(7). A line that went out in part (disk full in the middle)
 //   is ended before the next one begins.
-// * SIGPIPE must be ignored in the process, as the master does: a pipe without
-//   a reader raises it - pipe(7).
+// * SIGPIPE and SIGXFSZ must be ignored in the process, as the master does: a
+//   pipe without a reader raises the one - pipe(7) -, a file at the limit of
+//   its size the other - setrlimit(2), RLIMIT_FSIZE.
 // * Not thread-safe.
 //
 // How it keeps from waiting depends on what the descriptor is: a regular file

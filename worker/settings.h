@@ -33,7 +33,8 @@ struct WorkerSettings {
   // Per worker. At the limit it stops accepting; zero = what RLIMIT_NOFILE
   // allows.
   int64_t max_connections = 0;
-  // Beyond, a new one from that address is closed at once; zero = no limit.
+  // Beyond, a new one from that address (of IPv6: that /64) is closed at once;
+  // zero = no limit.
   int64_t max_connections_per_ip = 0;
 };
 
