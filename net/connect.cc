@@ -23,12 +23,20 @@ class Handshake : public WriteAwaiter<internal::WriteOperation> {
  public:
   explicit Handshake(internal::ConnectionCore* core)
       : WriteAwaiter(internal::WriteOperation(
-            core, internal::WriteOperation::kConnect, 1)) {}
+            core, internal::WriteOperation::kConnect, 1)) {
+    op_.connect_errno = ECONNRESET;
+  }
 
   // An errno; ECANCELED if the task was asked to stop.
   int await_resume() const {
-    if (op_.error == IoError::kCancelled) return ECANCELED;
-    return op_.error == IoError::kOk ? 0 : op_.connect_errno;
+    switch (op_.error) {
+      case IoError::kOk:
+        return 0;
+      case IoError::kCancelled:
+        return ECANCELED;
+      default:
+        return op_.connect_errno;
+    }
   }
 };
 

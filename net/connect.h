@@ -13,8 +13,9 @@ namespace baton {
 // it yields is like an accepted one, and belongs to whoever awaited it.
 //
 // The deadline is for the connect alone; idle_timeout and write_timeout hold
-// for the connection that comes of it. They are registered with the worker's
-// table once: use one Connector for all connections of a kind.
+// for the connection that comes of it. Connectors with equal ones are one kind
+// to the worker's table, which knows at most 1024
+// (ConnectionTable::AddSettings).
 //
 // Errors: DeadlineExceeded, Cancelled, or the errno of socket(2), connect(2) or
 // the handshake, with the endpoint. One thread, that of the loop.

@@ -89,6 +89,30 @@ TEST_F(ConnectTest, TimesOut) {
   EXPECT_TRUE(absl::IsDeadlineExceeded(outcome_)) << outcome_;
 }
 
+// While a connect waits there are no bytes that a peer could fail to take.
+TEST_F(ConnectTest, TheWriteTimeoutDoesNotCountYet) {
+  ASSERT_EQ(listen(listener_.get(), 0), 0);
+  const Endpoint to = address();
+  std::vector<UniqueFd> fillers;
+  for (int i = 0; i < 4; ++i) {
+    fillers.emplace_back(
+        socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    connect(fillers.back().get(), to.sockaddr(), to.length());
+  }
+  Connector connector({.timeout = absl::Milliseconds(200),
+                       .write_timeout = absl::Milliseconds(10)});
+  scope_.Spawn(Hello(&connector, to, &outcome_));
+  RunToEnd();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(outcome_)) << outcome_;
+}
+
+TEST_F(ConnectTest, EqualConnectorsAreOneKind) {
+  const uint16_t before = table_.AddSettings({});
+  for (int i = 0; i < 5000; ++i) Connector connector;
+  EXPECT_EQ(table_.AddSettings({}), before);
+  EXPECT_EQ(table_.AddSettings({.idle_timeout = absl::Hours(1)}), before + 1);
+}
+
 TEST_F(ConnectTest, Cancelled) {
   ASSERT_EQ(listen(listener_.get(), 0), 0);
   const Endpoint to = address();

@@ -35,6 +35,7 @@ WriteAwaiter<WritePartsOperation> Connection::WriteParts(
 
 WriteAwaiter<WriteFileOperation> Connection::WriteFile(int fd, int64_t offset,
                                                        int64_t size) {
+  CHECK_GE(size, 0);
   WriteFileOperation op{
       WriteOperation(core_, WriteOperation::kFile, static_cast<uint64_t>(size)),
       fd};

@@ -30,9 +30,9 @@ namespace baton {
 // them: what can't be sent at once is moved to memory that stays. Other bytes
 // given to a Write must stay until it returns.
 //
-// One reader and one writer at a time; two tasks may share a connection that
-// way. A read that ends with an error ends alike when it is called again,
-// except kTimeout and kTooLong. Belongs to the loop's thread.
+// One reader and one writer at a time (CHECKed); two tasks may share a
+// connection that way. A read that ends with an error ends alike when it is
+// called again, except kTimeout and kTooLong. Belongs to the loop's thread.
 
 struct ReadOptions {
   // The connection is idle here: nothing is half done. It may be reaped
@@ -123,6 +123,7 @@ class Connection {
   Read Peek(uint32_t at_least = 1, ReadOptions options = {}) {
     return Read(Operation(internal::ReadOperation::kPeek, at_least, options));
   }
+  // No more than is unread (CHECKed).
   void Consume(uint32_t size) {
     ConnectionTable::Current().Consume(*core_, size);
   }
@@ -146,7 +147,7 @@ class Connection {
   WriteAwaiter<internal::WritePartsOperation> WriteParts(
       absl::Span<const absl::string_view> parts);
   // `size` bytes of a file from `offset` (sendfile). kEof if the file is
-  // shorter.
+  // shorter, kFileError if it can't be read.
   WriteAwaiter<internal::WriteFileOperation> WriteFile(int fd, int64_t offset,
                                                        int64_t size);
   // One byte out of band (MSG_OOB).
@@ -186,13 +187,15 @@ class Connection {
   uint64_t bytes_out() const { return core_->bytes_out; }
 
   // What the service remembers of this connection (connection_state.h): made at
-  // first use, passed on at a handover. One T a service, registered with it.
+  // first use, passed on at a handover. One T a service; CHECKs that it is the
+  // one that was registered with it (StreamService::WithState).
   template <typename T>
   T& state() {
+    CHECK(ConnectionTable::Current().SettingsOf(*core_).state_codec ==
+          TypedStateCodec<T>::Get())
+        << "the service is registered without this state";
     std::unique_ptr<ConnectionState>& state = StateSlot();
     if (state == nullptr) state = TypedStateCodec<T>::Get()->Create();
-    CHECK(state->type() == TypedStateCodec<T>::Get())
-        << "the connection has state of another type";
     return static_cast<TypedState<T>*>(state.get())->value;
   }
 

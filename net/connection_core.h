@@ -30,8 +30,9 @@ struct ConnectionExtra {
   std::unique_ptr<Transport> transport;
   std::unique_ptr<ConnectionState> state;
   uint64_t tag = 0;  // for the table's observer
-  Tick idle_deadline =
-      0;  // of an imported connection, for its first idle read; 0 = none
+  // Of an imported connection: for its first read, if that is an idle one that
+  // has to wait. 0 = none.
+  Tick idle_deadline = 0;
 };
 
 struct ConnectionCore : TimerNode {
@@ -56,6 +57,8 @@ struct ConnectionCore : TimerNode {
     kLeaving = 1 << 11,     // the worker drains
     kDrainTried =
         1 << 12,  // an idle read has looked for more since the drain began
+    kQueued = 1 << 13,    // stands in the loop's ready list
+    kWriting = 1 << 14,   // `writer` is set
     kOutbound = 1 << 13,  // made from here
   };
   // Without any of these a read would not find anything.
@@ -141,7 +144,7 @@ struct WriteOperation {
     const absl::string_view* parts;  // kParts: the first one that is left
     int64_t offset;                  // kFile
     char urgent_byte;                // kUrgent
-    int connect_errno;               // kConnect, when it has failed
+    int connect_errno;               // kConnect, when it ended with kReset
   };
 };
 static_assert(sizeof(WriteOperation) == 48,
@@ -165,11 +168,10 @@ namespace baton {
 // that is not before the filed one.
 inline bool ConnectionTable::WaitToRead(internal::ReadOperation& op) {
   internal::ConnectionCore& core = *op.core;
-  DCHECK(core.reader == nullptr) << "a connection has one reader at a time";
   const Tick timeout = ticks_[core.settings].idle;
   if (op.waiter.strand() != nullptr ||
       op.deadline != internal::ReadOperation::kDefaultTimeout ||
-      core.extra != nullptr || timeout == 0) {
+      core.extra != nullptr || core.reader != nullptr || timeout == 0) {
     return WaitToReadInGeneral(op);
   }
   core.reader = &op;

@@ -64,12 +64,12 @@ absl::StatusOr<ConnectionCore*> ConnectionTable::Import(
 absl::Status ConnectionTable::Resume(ConnectionCore& core,
                                      const ConnectionImage& image) {
   if (core.extra == nullptr) core.extra = std::make_unique<ConnectionExtra>();
-  if (!image.state.empty()) {
+  if (image.state.has_value()) {
     const StateCodec* codec = SettingsOf(core).state_codec;
     if (codec == nullptr)
       return absl::InvalidArgumentError(
           "a connection with state came for a service without");
-    auto state = codec->Decode(image.state_version, image.state);
+    auto state = codec->Decode(image.state_version, *image.state);
     if (!state.ok()) return state.status();
     core.extra->state = *std::move(state);
   }

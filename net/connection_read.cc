@@ -23,9 +23,12 @@ inline void ConnectionTable::CountReceived(ConnectionCore& core, ssize_t got,
   core.bytes_in += static_cast<uint64_t>(got);
   counters_->bytes_in.Add(static_cast<uint64_t>(got));
   // Short: the socket is drained, and later bytes come with an edge of their
-  // own (epoll(7), Q9).
-  if (static_cast<size_t>(got) < room && !core.Has(ConnectionCore::kReadOn))
+  // own (epoll(7), Q9). A transport says so itself.
+  if (static_cast<size_t>(got) < room &&
+      (core.flags & (ConnectionCore::kReadOn | ConnectionCore::kTransport)) ==
+          0) {
     core.Clear(ConnectionCore::kReadable);
+  }
 }
 
 // The short way of nearly every ReadSome: whatever has come on a plain socket
@@ -35,7 +38,8 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE
 inline bool ConnectionTable::ReadAtOnce(ConnectionCore& core) {
   constexpr uint16_t kFit = ConnectionCore::kReadable |
                             ConnectionCore::kWritable |
-                            ConnectionCore::kResumed;
+                            ConnectionCore::kResumed | ConnectionCore::kQueued |
+                            ConnectionCore::kWriting;
   if ((core.flags & ~kFit) != 0 || !core.Has(ConnectionCore::kReadable) ||
       borrower_ != nullptr) {
     return false;
@@ -76,12 +80,14 @@ void ConnectionTable::OnEvents(uint32_t index, uint32_t generation,
 void ConnectionTable::OnOtherEvents(ConnectionCore& core, uint32_t events) {
   const uint32_t generation = core.generation;
   const bool again = (events & EventLoop::kReadyEvent) != 0;
+  if (again) core.Clear(ConnectionCore::kQueued);
   NoteEvents(core, events);
   if (core.writer != nullptr &&
       (again || core.Has(ConnectionCore::kWritable))) {
     StepWrite(core);
     // The coroutine has run: the connection may be gone.
     if (core.generation != generation) return;
+    budget_ = kBudget;  // or a writer in haste would leave the reader nothing
   }
   if (core.reader != nullptr &&
       (again || core.Has(ConnectionCore::kReadable))) {
@@ -104,7 +110,7 @@ void ConnectionTable::NoteEvents(ConnectionCore& core, uint32_t events) {
 void ConnectionTable::StepWrite(ConnectionCore& core) {
   WriteOperation& op = *core.writer;
   if (!TryWrite(op)) return;
-  core.writer = nullptr;
+  SetWriter(core, nullptr);
   op.waiter.Resume();
 }
 
@@ -116,6 +122,7 @@ absl::string_view ConnectionTable::Unread(ConnectionCore& core) {
 }
 
 void ConnectionTable::Consume(ConnectionCore& core, uint32_t size) {
+  CHECK_LE(size, Unread(core).size()) << "more consumed than is unread";
   if (core.buffer != nullptr) {
     core.buffer->begin += size;
   } else if (borrower_ == &core) {
@@ -129,6 +136,9 @@ void ConnectionTable::Consume(ConnectionCore& core, uint32_t size) {
 
 bool ConnectionTable::TryRead(ReadOperation& op) {
   ConnectionCore& core = *op.core;
+  CHECK(core.reader == nullptr || core.reader == &op)
+      << "a connection has one reader at a time";
+  if (aborted_) return EndRead(op, IoError::kCancelled);
   // What the last read returned from the connection's own buffer has been used
   // by now.
   if (core.buffer != nullptr && core.buffer->begin == core.buffer->end) {
@@ -139,8 +149,9 @@ bool ConnectionTable::TryRead(ReadOperation& op) {
     if (op.urgent && core.Has(ConnectionCore::kUrgent) && ReadUrgentByte(op))
       return true;
     if (TakeUnread(op)) return true;
+    if (core.Has(ConnectionCore::kUnreadLost))
+      return EndRead(op, IoError::kOverload);
     if (!core.Has(ConnectionCore::kReadable)) {
-      if (aborted_) return EndRead(op, IoError::kCancelled);
       if (core.Has(ConnectionCore::kDetached))
         return EndRead(op, IoError::kDraining);
       if (!draining_ || !op.idle || MayStayInDrain(core)) return false;
@@ -206,6 +217,8 @@ bool ConnectionTable::TakeUnread(ReadOperation& op) {
     }
   }
   last_read_ = ReadResult(unread.data(), take);
+  // It is active here, whatever it was where it came from.
+  if (op.core->extra != nullptr) op.core->extra->idle_deadline = 0;
   if (op.kind != ReadOperation::kPeek) Consume(*op.core, take);
   return true;
 }
@@ -217,10 +230,10 @@ bool ConnectionTable::ReadUrgentByte(ReadOperation& op) {
   core.Clear(ConnectionCore::kUrgent);
   const ssize_t got =
       core.Has(ConnectionCore::kTransport)
-          ? core.extra->transport->ReadUrgent(&urgent_byte_)
-          : recv(core.fd, &urgent_byte_, 1, MSG_OOB | MSG_DONTWAIT);
+          ? core.extra->transport->ReadUrgent(urgent_byte())
+          : recv(core.fd, urgent_byte(), 1, MSG_OOB | MSG_DONTWAIT);
   if (got != 1) return false;
-  last_read_ = ReadResult(&urgent_byte_, 1, /*urgent=*/true);
+  last_read_ = ReadResult(urgent_byte(), 1, /*urgent=*/true);
   return true;
 }
 
@@ -238,7 +251,6 @@ ConnectionTable::Fill ConnectionTable::FillFromPeer(ConnectionCore& core,
                                                     uint32_t wanted) {
   if (core.Has(ConnectionCore::kEof)) return Fill::kEof;
   if (core.Has(ConnectionCore::kBroken)) return Fill::kReset;
-  if (core.Has(ConnectionCore::kUnreadLost)) return Fill::kOverload;
   if (budget_ <= 0) return Fill::kYield;
   --budget_;
   const absl::Span<char> room = MakeRoom(core, wanted);
@@ -283,8 +295,10 @@ absl::Span<char> ConnectionTable::MakeRoom(ConnectionCore& core,
   if (core.buffer == nullptr && borrower_ != &core) {
     // Everybody may read into the shared buffer, once the last one's bytes are
     // out of the way.
-    if (borrower_ != nullptr && !MoveToOwnBuffer(*borrower_, 0))
+    if (borrower_ != nullptr && !MoveToOwnBuffer(*borrower_, 0)) {
       borrower_->Set(ConnectionCore::kUnreadLost);
+      MakeReady(*borrower_);  // a read that waits for the rest fails now
+    }
     borrower_ = nullptr;
     shared_begin_ = shared_end_ = 0;
     return {shared_.get(), kSharedBufferBytes};

@@ -16,20 +16,19 @@ namespace baton {
 // login, a cursor) and that must go along when the connection is passed to
 // another worker. T is default-constructible and has
 //
-//   static constexpr uint32_t kVersion;                                  // of
-//   the encoding; grows when it changes std::string Encode() const; static
-//   absl::StatusOr<T> Decode(uint32_t version, absl::string_view bytes);
+//   static constexpr uint32_t kVersion;  // of the encoding; grows with it
+//   std::string Encode() const;
+//   static absl::StatusOr<T> Decode(uint32_t version, absl::string_view bytes);
 //
 // Decode may meet any version, older or newer (a roll-back goes back), and
 // refuses one it can't read: the connection then stays where it is. A worker
 // decodes before it accepts a connection from another.
 
-// A T whose type the connection does not know.
+// A T whose type the connection does not know: its service's codec does.
 class ConnectionState {
  public:
   virtual ~ConnectionState() = default;
   virtual std::string Encode() const = 0;
-  virtual const void* type() const = 0;  // the address of its codec
 };
 
 class StateCodec {
@@ -46,7 +45,6 @@ class TypedState final : public ConnectionState {
  public:
   explicit TypedState(T value) : value(std::move(value)) {}
   std::string Encode() const override { return value.Encode(); }
-  const void* type() const override;
 
   T value;
 };
@@ -69,11 +67,6 @@ class TypedStateCodec final : public StateCodec {
     return std::make_unique<TypedState<T>>(*std::move(value));
   }
 };
-
-template <typename T>
-const void* TypedState<T>::type() const {
-  return TypedStateCodec<T>::Get();
-}
 
 }  // namespace baton
 

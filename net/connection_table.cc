@@ -1,13 +1,14 @@
 #include "net/connection_table.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "absl/algorithm/container.h"
 #include "glog/logging.h"
 #include "net/connection_core.h"
 #include "net/errno_status.h"
@@ -27,10 +28,14 @@ ConnectionTable::ConnectionTable(EventLoop& loop, const Options& options)
                                             : &own_counters_),
       client_(loop.AddClient(this)),
       first_byte_grace_(loop, [this] { EndIdleReads(); }),
-      shared_(std::make_unique_for_overwrite<char[]>(kSharedBufferBytes)),
+      shared_(std::make_unique_for_overwrite<char[]>(kSharedBufferBytes + 1)),
       buffers_(options.max_buffer_bytes, &counters_->buffers_refused) {
   CHECK(current_ == nullptr) << "a thread has one connection table";
   current_ = this;
+  sigset_t sigpipe;
+  sigemptyset(&sigpipe);
+  sigaddset(&sigpipe, SIGPIPE);
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, &sigpipe, nullptr), 0);
 }
 
 ConnectionTable::~ConnectionTable() {
@@ -39,6 +44,8 @@ ConnectionTable::~ConnectionTable() {
 }
 
 uint16_t ConnectionTable::AddSettings(const StreamSettings& settings) {
+  if (auto it = absl::c_find(settings_, settings); it != settings_.end())
+    return static_cast<uint16_t>(it - settings_.begin());
   CHECK_LT(settings_.size(), size_t{1} << ConnectionCore::kSettingsBits);
   settings_.push_back(settings);
   ticks_.push_back({.idle = TicksFor(settings.idle_timeout),
@@ -154,12 +161,15 @@ void ConnectionTable::Free(ConnectionCore& core) {
   cores_.Free(core.index);
 }
 
-void ConnectionTable::MakeReady(const ConnectionCore& core) {
+void ConnectionTable::MakeReady(ConnectionCore& core) {
+  if (core.Has(ConnectionCore::kQueued)) return;
+  core.Set(ConnectionCore::kQueued);
   loop_.MakeReady(client_, core.index, core.generation);
 }
 
 bool ConnectionTable::WaitToReadInGeneral(ReadOperation& op) {
   ConnectionCore& core = *op.core;
+  CHECK(core.reader == nullptr) << "a connection has one reader at a time";
   if (!op.waiter.Enter(&op, [](void* op) {
         Current().CancelRead(*static_cast<ReadOperation*>(op),
                              IoError::kCancelled);
@@ -182,7 +192,6 @@ bool ConnectionTable::WaitToReadInGeneral(ReadOperation& op) {
 
 bool ConnectionTable::WaitToWrite(WriteOperation& op) {
   ConnectionCore& core = *op.core;
-  DCHECK(core.writer == nullptr) << "a connection has one writer at a time";
   if (!OwnBorrowedBytes(op)) {
     op.error = IoError::kOverload;
     return false;
@@ -191,18 +200,25 @@ bool ConnectionTable::WaitToWrite(WriteOperation& op) {
         Current().CancelWrite(*static_cast<WriteOperation*>(op),
                               IoError::kCancelled);
       })) {
-    op.error = IoError::kCancelled;
-    return false;
+    return !EndWrite(op, IoError::kCancelled);
   }
-  core.writer = &op;
+  SetWriter(core, &op);
   op.unsent = WriteOperation::kUnknown;
   op.progress = loop_.now_tick();
-  op.has_deadline = ticks_[core.settings].write != 0;
+  // A connect sends nothing that a peer could take: its caller has a deadline.
+  op.has_deadline =
+      ticks_[core.settings].write != 0 && op.kind != WriteOperation::kConnect;
   if (op.has_deadline) {
     StartWriteWatch(core, op);
     FileDeadline(core, op.deadline);
   }
   return true;
+}
+
+void ConnectionTable::SetWriter(ConnectionCore& core, WriteOperation* op) {
+  core.writer = op;
+  op != nullptr ? core.Set(ConnectionCore::kWriting)
+                : core.Clear(ConnectionCore::kWriting);
 }
 
 void ConnectionTable::FileDeadline(ConnectionCore& core, Tick deadline) {
@@ -221,7 +237,7 @@ void ConnectionTable::CancelRead(ReadOperation& op, IoError error) {
 
 void ConnectionTable::CancelWrite(WriteOperation& op, IoError error) {
   EndWrite(op, error);
-  op.core->writer = nullptr;
+  SetWriter(*op.core, nullptr);
   op.waiter.Leave();
   loop_.ResumeSoon(op.waiter.coroutine());
 }
@@ -235,7 +251,7 @@ void ConnectionTable::OnTimer(TimerNode* node) {
     if (!TickBefore(now, op->deadline) && WriteTimedOut(core, *op)) {
       counters_->write_timeouts.Add(1);
       EndWrite(*op, IoError::kTimeout);
-      core.writer = nullptr;
+      SetWriter(core, nullptr);
       op->waiter.Resume();
       if (core.generation != generation) return;
     }

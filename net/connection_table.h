@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,9 @@ struct StreamSettings {
       absl::Seconds(60);  // of a read; zero or infinite: never
   absl::Duration write_timeout = absl::Seconds(20);
   const StateCodec* state_codec = nullptr;
+
+  friend bool operator==(const StreamSettings&,
+                         const StreamSettings&) = default;
 };
 
 // A connection at a safe point, without its descriptor: what a successor needs
@@ -71,7 +75,7 @@ struct ConnectionImage {
   absl::Duration idle_left =
       absl::InfiniteDuration();  // until the idle deadline
   uint32_t state_version = 0;
-  std::string state;  // empty: none
+  std::optional<std::string> state;  // encoded
 };
 
 // Told when a connection is gone, one that Add, AddOutbound or Import gave.
@@ -84,9 +88,13 @@ class ConnectionObserver {
 
 class ConnectionTable final : public LoopClient {
  public:
-  static constexpr uint32_t kSharedBufferBytes = 64 * 1024;
-  // System calls that one connection may make in a row before others get their
-  // turn.
+  // A write of all of it that has to wait moves to a buffer of 64 KiB, header
+  // included.
+  static constexpr uint32_t kSharedBufferBytes = 64 * 1024 - sizeof(Buffer);
+  // System calls that one connection may make in a row, in each direction,
+  // before others get their turn. A coroutine that was resumed by something
+  // else than its connection goes on with what the last one left: at worst it
+  // comes again in the next round.
   static constexpr int kBudget = 16;
   static constexpr absl::Duration kFirstByteGrace = absl::Seconds(1);
 
@@ -95,6 +103,7 @@ class ConnectionTable final : public LoopClient {
     size_t max_buffer_bytes = BufferPool::kDefaultMaxBytes;
   };
 
+  // Blocks SIGPIPE for this thread: sendfile(2) has no MSG_NOSIGNAL.
   ConnectionTable(EventLoop& loop, const Options& options);
   ~ConnectionTable() override;  // CHECKs that no connection is left
 
@@ -104,7 +113,8 @@ class ConnectionTable final : public LoopClient {
     return *current_;
   }
 
-  // Returns a number for Add. Settings stay for the table's life.
+  // Returns a number for Add; equal settings have one number. They stay for the
+  // table's life, and there may be 1024 different ones.
   uint16_t AddSettings(const StreamSettings& settings);
 
   // Takes a connected non-blocking socket. Null, with errno in `*error`, if
@@ -211,13 +221,17 @@ class ConnectionTable final : public LoopClient {
   bool TakeUnread(internal::ReadOperation& op);
   bool EndRead(internal::ReadOperation& op, IoError error);
   bool EndWrite(internal::WriteOperation& op, IoError error);
+  static void SetWriter(internal::ConnectionCore& core,
+                        internal::WriteOperation* op);
   bool ReadUrgentByte(internal::ReadOperation& op);
   Fill FillFromPeer(internal::ConnectionCore& core, uint32_t wanted);
   absl::Span<char> MakeRoom(internal::ConnectionCore& core, uint32_t wanted);
   bool MoveToOwnBuffer(internal::ConnectionCore& core, uint32_t capacity);
   bool OwnBorrowedBytes(internal::WriteOperation& op);
+  // Behind the shared buffer: it is borrowed too.
+  char* urgent_byte() const { return shared_.get() + kSharedBufferBytes; }
   bool IsBorrowed(const char* data) const {
-    return data >= shared_.get() && data < shared_.get() + kSharedBufferBytes;
+    return data >= shared_.get() && data <= urgent_byte();
   }
   bool OwnBytes(internal::WriteOperation& op,
                 absl::Span<const absl::string_view> parts, size_t offset);
@@ -236,7 +250,7 @@ class ConnectionTable final : public LoopClient {
   bool WriteTimedOut(internal::ConnectionCore& core,
                      internal::WriteOperation& op);
   void FileDeadline(internal::ConnectionCore& core, Tick deadline);
-  void MakeReady(const internal::ConnectionCore& core);
+  void MakeReady(internal::ConnectionCore& core);
 
   EventLoop& loop_;
   TrafficCounters own_counters_;
@@ -248,7 +262,6 @@ class ConnectionTable final : public LoopClient {
   Timer first_byte_grace_;
   int budget_ = kBudget;
   ReadResult last_read_{IoError::kEof};
-  char urgent_byte_ = 0;
   std::unique_ptr<char[]> shared_;
   internal::ConnectionCore* borrower_ =
       nullptr;  // whose unread bytes stand in [begin, end) of the shared buffer

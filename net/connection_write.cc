@@ -33,9 +33,9 @@ bool ConnectionTable::EndWrite(WriteOperation& op, IoError error) {
 
 bool ConnectionTable::WriteAtOnce(WriteOperation& op) {
   ConnectionCore& core = *op.core;
-  constexpr uint16_t kUnfit = ConnectionCore::kTransport |
-                              ConnectionCore::kBroken |
-                              ConnectionCore::kLeaving;
+  constexpr uint16_t kUnfit =
+      ConnectionCore::kTransport | ConnectionCore::kBroken |
+      ConnectionCore::kLeaving | ConnectionCore::kWriting;
   if ((core.flags & (kUnfit | ConnectionCore::kWritable)) !=
           ConnectionCore::kWritable ||
       op.size == 0 || budget_ <= 0) {
@@ -51,6 +51,29 @@ bool ConnectionTable::WriteAtOnce(WriteOperation& op) {
   return false;
 }
 
+namespace {
+
+// What sendfile(2) reports of the socket; the rest is the file's.
+bool IsSocketError(int error) {
+  switch (error) {
+    case EPIPE:
+    case ECONNRESET:
+    case ECONNABORTED:
+    case ENOTCONN:
+    case ETIMEDOUT:
+    case EHOSTUNREACH:
+    case EHOSTDOWN:
+    case ENETUNREACH:
+    case ENETDOWN:
+    case ENETRESET:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
 inline void ConnectionTable::CountSent(ConnectionCore& core, ssize_t sent) {
   core.bytes_out += static_cast<uint64_t>(sent);
   counters_->bytes_out.Add(static_cast<uint64_t>(sent));
@@ -61,6 +84,8 @@ bool ConnectionTable::NoteSendError(ConnectionCore& core, WriteOperation& op,
                                     int error) {
   if (error == EAGAIN) core.Clear(ConnectionCore::kWritable);
   if (error == EAGAIN || error == EINTR) return false;
+  if (op.kind == WriteOperation::kFile && !IsSocketError(error))
+    return EndWrite(op, IoError::kFileError);
   // A peer that is gone for writing may have sent its last words before:
   // reading goes on until they are read.
   return EndWrite(op, IoError::kReset);
@@ -68,6 +93,8 @@ bool ConnectionTable::NoteSendError(ConnectionCore& core, WriteOperation& op,
 
 bool ConnectionTable::TryWrite(WriteOperation& op) {
   ConnectionCore& core = *op.core;
+  CHECK(core.writer == nullptr || core.writer == &op)
+      << "a connection has one writer at a time";
   while (op.size > 0) {
     if (aborted_) return EndWrite(op, IoError::kCancelled);
     if (core.Has(ConnectionCore::kBroken)) return EndWrite(op, IoError::kReset);
@@ -80,8 +107,8 @@ bool ConnectionTable::TryWrite(WriteOperation& op) {
     const ssize_t sent = core.Has(ConnectionCore::kTransport)
                              ? SendToTransport(core, op)
                              : SendToSocket(core, op);
-    if (sent == 0)
-      return EndWrite(op, IoError::kEof);  // the file is shorter than was said
+    if (sent == 0)  // only a file's: it is shorter than was said
+      return EndWrite(op, IoError::kEof);
     if (sent < 0) {
       if (NoteSendError(core, op, static_cast<int>(-sent))) return true;
       continue;
@@ -129,16 +156,18 @@ void ConnectionTable::Advance(WriteOperation& op, size_t sent) {
 
 namespace {
 
-// The parts that are left, as many as fit.
+// The parts that are left, as many as fit. Empty ones take no place: a call
+// with nothing but them would send nothing.
 int FillIovecs(const WritePartsOperation& op, absl::Span<iovec> iovecs) {
-  const size_t count = std::min<size_t>(op.count, iovecs.size());
-  for (size_t i = 0; i < count; ++i) {
+  size_t filled = 0;
+  for (size_t i = 0; i < op.count && filled < iovecs.size(); ++i) {
     const absl::string_view part =
         op.parts[i].substr(i == 0 ? op.first_offset : 0);
-    iovecs[i] = {.iov_base = const_cast<char*>(part.data()),
-                 .iov_len = part.size()};
+    if (part.empty()) continue;
+    iovecs[filled++] = {.iov_base = const_cast<char*>(part.data()),
+                        .iov_len = part.size()};
   }
-  return static_cast<int>(count);
+  return static_cast<int>(filled);
 }
 
 constexpr size_t kMaxParts = 64;  // of one system call
@@ -154,9 +183,9 @@ ssize_t SendParts(int fd, const WritePartsOperation& op) {
 
 // Writable means decided: the outcome stands in SO_ERROR - connect(2).
 ssize_t FinishConnect(int fd, WriteOperation& op) {
-  op.connect_errno = 0;
   socklen_t size = sizeof(op.connect_errno);
-  getsockopt(fd, SOL_SOCKET, SO_ERROR, &op.connect_errno, &size);
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &op.connect_errno, &size) != 0)
+    op.connect_errno = errno;
   if (op.connect_errno == 0) return 1;
   errno = ECONNRESET;
   return -1;
@@ -279,8 +308,9 @@ uint32_t ConnectionTable::Unsent(ConnectionCore& core) {
 // proves nothing: the kernel reports it only when a third of the buffer is
 // free, and a slow reader may take longer than the time-out for that. What
 // counts is whether the peer has taken a byte: whether the queue (tcp(7),
-// SIOCOUTQ) got shorter. Sixteen looks per time-out, so the verdict is at most
-// a sixteenth late.
+// SIOCOUTQ) got shorter. Sixteen looks per time-out, and what happened between
+// two is taken to be of the later one: the verdict is never early, and at most
+// two sixteenths late.
 bool ConnectionTable::WriteTimedOut(ConnectionCore& core, WriteOperation& op) {
   const Tick limit = ticks_[core.settings].write;
   const Tick now = loop_.now_tick();

@@ -18,6 +18,8 @@ absl::string_view IoErrorName(IoError error) {
       return "too long";
     case IoError::kCancelled:
       return "cancelled";
+    case IoError::kFileError:
+      return "file error";
     case IoError::kOverload:
       return "overload";
   }

@@ -20,6 +20,7 @@ enum class [[nodiscard]] IoError : uint8_t {
   kTooLong,    // more bytes than the caller allowed
   kCancelled,  // the task was asked to stop
   kOverload,   // no buffer memory left
+  kFileError,  // WriteFile can't read its file
 };
 
 // "ok", "eof", ... for logs and metrics.

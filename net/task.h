@@ -234,6 +234,8 @@ class [[nodiscard]] Task {
     template <typename P>
     bool await_suspend(std::coroutine_handle<P> caller) {
       auto task = self->task_;
+      CHECK(task && !task.done() && !task.promise().suspended())
+          << "a task is awaited once";
       task.promise().set_strand(caller.promise().strand());
       task.resume();
       if (task.done()) return false;
@@ -267,6 +269,8 @@ class OnStrand {
         }))
       strand_.Cancel();
     auto task = task_.task_;
+    CHECK(task && !task.done() && !task.promise().suspended())
+        << "a task is awaited once";
     task.promise().set_strand(&strand_);
     task.resume();
     if (task.done()) return false;

@@ -173,6 +173,20 @@ TEST_F(TaskDeathTest, AScopeThatEndsWithALiveTaskDies) {
       "live task");
 }
 
+TEST_F(TaskDeathTest, ATaskIsAwaitedOnce) {
+  EXPECT_DEATH(
+      {
+        Scope scope;
+        scope.Spawn([]() -> Task<> {
+          Task<int> task = Value(1);
+          int sum = co_await std::move(task);
+          sum += co_await std::move(task);  // NOLINT(bugprone-use-after-move)
+          EXPECT_EQ(sum, 2);
+        }());
+      },
+      "awaited once");
+}
+
 TEST_F(TaskTest, WithDeadlineInTime) {
   Scope scope;
   std::optional<int> result;

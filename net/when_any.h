@@ -7,6 +7,7 @@
 #include <utility>
 #include <variant>
 
+#include "net/io_error.h"
 #include "net/scope.h"
 #include "net/task.h"
 
@@ -15,7 +16,10 @@ namespace baton {
 // co_await WhenAny(A(), B()): runs all, cancels the others when the first ends,
 // waits for those to end too, and yields the first one's result: a std::variant
 // whose index() says which it was (std::monostate for a Task<void>). Tasks
-// start in order; if one ends at once, the later ones are started cancelled.
+// start in order; if one ends at once, the later ones are not started.
+//
+// A ReadResult can't be its result: others read while the losers end, and the
+// bytes are borrowed. Let the task use them, or return a copy.
 
 namespace internal {
 
@@ -38,12 +42,16 @@ Task<> Race(Task<T> task, Scope* scope, std::optional<Result>* first) {
 template <typename Result, size_t... kIndex, typename... T>
 void StartRace(std::index_sequence<kIndex...>, Scope* scope,
                std::optional<Result>* first, Task<T>... tasks) {
-  (scope->Spawn(Race<kIndex, T, Result>(std::move(tasks), scope, first)), ...);
+  ((first->has_value() ? void()
+                       : scope->Spawn(Race<kIndex, T, Result>(std::move(tasks),
+                                                              scope, first))),
+   ...);
 }
 
 }  // namespace internal
 
 template <typename... T>
+  requires(!std::is_same_v<T, ReadResult> && ...)
 Task<std::variant<internal::NonVoid<T>...>> WhenAny(Task<T>... tasks) {
   using Result = std::variant<internal::NonVoid<T>...>;
   Scope scope;
