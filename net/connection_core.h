@@ -59,7 +59,7 @@ struct ConnectionCore : TimerNode {
         1 << 12,  // an idle read has looked for more since the drain began
     kQueued = 1 << 13,    // stands in the loop's ready list
     kWriting = 1 << 14,   // `writer` is set
-    kOutbound = 1 << 13,  // made from here
+    kOutbound = 1 << 15,  // made from here
   };
   // Without any of these a read would not find anything.
   static constexpr uint16_t kReadReasons =

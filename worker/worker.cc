@@ -268,7 +268,8 @@ absl::Status Worker::AddListener(const WorkerListener& listener) {
        .state_codec = service.state_codec()});
   const int limits_number =
       limits_.AddListener(url.common.max_connections.value_or(0));
-  limits_numbers_.resize(size_t{number} + 1, kNotAdmitted);
+  if (number >= limits_numbers_.size())
+    limits_numbers_.resize(size_t{number} + 1, kNotAdmitted);
   limits_numbers_[number] = limits_number;
   auto stream =
       StreamListener::Start(listener.fd.get(), url, number, limits_number,
