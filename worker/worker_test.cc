@@ -64,7 +64,8 @@ Task<> Afterwards(Connection conn) {
   {
     const Connection closed = std::move(conn);
   }
-  if (co_await Sleep(hooks.after_close) != IoError::kOk) co_return;
+  const IoError slept = co_await Sleep(hooks.after_close);
+  if (slept != IoError::kOk) co_return;
   PCHECK(write(hooks.done, "x", 1) == 1);
 }
 
