@@ -167,9 +167,12 @@ absl::Status Worker::Start() {
 
 int Worker::Run() {
   loop_.Turn(/*wait=*/false);
-  SetState(WorkerState::kReady);
-  Send(ReadyMessage{});
-  loop_.Run();
+  // It may have been told to end before it could begin.
+  if (!ended_) {
+    SetState(WorkerState::kReady);
+    Send(ReadyMessage{});
+    loop_.Run();
+  }
   start_.services->RunWorkerStop();
   return failed_ ? 1 : 0;
 }

@@ -100,11 +100,17 @@ class WorkerTest : public testing::Test {
     waitpid(pid_, nullptr, 0);
   }
 
-  void Start(absl::string_view scheme, WorkerSettings settings = {}) {
+  // The worker finds `waiting` in its channel.
+  void Start(absl::string_view scheme, WorkerSettings settings = {},
+             const std::vector<ChannelMessage>& waiting = {}) {
     url_ = ParseListenUrl(absl::StrCat(scheme, "://127.0.0.1:0")).value();
     listener_ = Listen(url_);
     address_ = Endpoint::LocalOf(listener_.get()).value();
     auto [here, there] = FdChannel::CreatePair().value();
+    for (const ChannelMessage& message : waiting) {
+      CHECK(here.Send(EncodeMessage(message)).code ==
+            FdChannel::SendCode::kSent);
+    }
     const UniqueFd file = CreateScoreboardFile().value();
     view_.emplace(ScoreboardView::Open(file.get()).value());
     pid_ = fork();
@@ -295,6 +301,14 @@ TEST_F(WorkerWithAfterworkTest, ADrainAfterACutDoesNotProlongIt) {
   EXPECT_TRUE(IsClosed(Connect()));
   Send(StopMessage{});
   Send(DrainMessage{});
+  EXPECT_TRUE(Receive<DrainedMessage>());
+  EXPECT_EQ(Exit(), 0);
+}
+
+TEST_F(WorkerTest, OneThatIsToldToEndBeforeItIsReadyEnds) {
+  services_.Stream("echo", Echo);
+  Start("echo", {}, {StopAcceptingMessage{}, DrainMessage{}});
+  EXPECT_TRUE(Receive<AcceptStoppedMessage>());
   EXPECT_TRUE(Receive<DrainedMessage>());
   EXPECT_EQ(Exit(), 0);
 }
