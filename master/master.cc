@@ -162,9 +162,7 @@ void Master::Feed(Event event) {
 void Master::ArmTimer() {
   const Instant deadline = supervisor_->next_deadline();
   if (deadline == absl::InfiniteDuration()) return timer_->Cancel();
-  // Counted from the loop's time, which is a little behind.
-  const Instant now = absl::Nanoseconds(loop_->now_nanos());
-  timer_->Start(std::max(deadline - now, absl::ZeroDuration()));
+  timer_->Start(std::max(deadline - Now(), absl::ZeroDuration()));
 }
 
 void Master::OnSignals(WorkerId /*none*/) {

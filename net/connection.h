@@ -42,7 +42,8 @@ struct ReadOptions {
   // An urgent byte (MSG_OOB) is returned too, by itself, with urgent() set.
   // Without, urgent bytes are dropped; they never appear in the stream.
   bool urgent = false;
-  // Zero: the listener's idle_timeout. InfiniteDuration(): none.
+  // Zero: the listener's idle_timeout. InfiniteDuration(): none. Negative: it
+  // has run out, unless the bytes are here. Counted from the turn of the loop.
   absl::Duration timeout = absl::ZeroDuration();
 };
 

@@ -90,6 +90,22 @@ TEST(Connection, TimeoutZeroMeansNever) {
   EXPECT_FALSE(pair.closed());
 }
 
+TEST(Connection, ANegativeTimeoutHasRunOut) {
+  SimulatedClock clock;
+  Log log;
+  Pair pair(
+      [&](Connection conn) {
+        return [](Connection conn, Log* log) -> Task<> {
+          const ReadResult result =
+              co_await conn.ReadSome({.timeout = absl::Seconds(-1)});
+          log->push_back(Describe(result));
+        }(std::move(conn), &log);
+      },
+      &clock);
+  pair.Advance(absl::Milliseconds(20));
+  EXPECT_EQ(log, (Log{"<timeout>"}));
+}
+
 TEST(Connection, AReadHasATimeoutOfItsOwn) {
   SimulatedClock clock;
   Log log;

@@ -67,7 +67,7 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline void ConnectionTable::StepRead(
 void ConnectionTable::OnEvents(uint32_t index, uint32_t generation,
                                uint32_t events) {
   ConnectionCore& core = cores_[index];
-  if (core.generation != generation) return loop_.CountStaleEvent();
+  if (core.generation != generation) return loop_.CountStale(events);
   budget_ = kBudget;
   if (events == (EPOLLIN | EPOLLOUT) && core.writer == nullptr) {
     core.flags |= ConnectionCore::kReadable | ConnectionCore::kWritable;

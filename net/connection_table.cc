@@ -59,12 +59,11 @@ const StreamSettings& ConnectionTable::SettingsOf(
 }
 
 Tick ConnectionTable::TicksFor(absl::Duration duration) {
-  if (duration <= absl::ZeroDuration() || duration == absl::InfiniteDuration())
+  if (duration == absl::ZeroDuration() ||
+      duration == absl::InfiniteDuration()) {
     return 0;
-  constexpr int64_t kMax = int64_t{1} << 30;
-  return static_cast<Tick>(std::min(
-      (absl::ToInt64Nanoseconds(duration) + kTickNanos - 1) / kTickNanos,
-      kMax));
+  }
+  return baton::TicksFor(duration);
 }
 
 ConnectionCore* ConnectionTable::NewCore(uint16_t settings) {

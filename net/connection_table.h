@@ -158,7 +158,7 @@ class ConnectionTable final : public LoopClient {
                       const ConnectionImage& image);
 
   EventLoop& loop() { return loop_; }
-  // 0: never.
+  // 0, never, for zero and for infinity. Longer ones than 52 days are cut.
   static Tick TicksFor(absl::Duration duration);
   TrafficCounters& counters() { return *counters_; }
   BufferPool& buffers() { return buffers_; }

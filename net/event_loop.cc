@@ -4,6 +4,10 @@
 #include <string.h>
 #include <sys/timerfd.h>
 
+#include <algorithm>
+#include <limits>
+#include <utility>
+
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
@@ -13,10 +17,6 @@ namespace baton {
 namespace {
 
 thread_local EventLoop* current_loop = nullptr;
-
-// Deadlines are compared modulo 2^32 ticks: a longer wait is cut to half of
-// that.
-constexpr int64_t kMaxTimerNanos = (int64_t{1} << 30) * kTickNanos;
 
 }  // namespace
 
@@ -63,7 +63,6 @@ EventLoop& EventLoop::Current() {
 void EventLoop::LeaveToParent() { current_loop = nullptr; }
 
 void EventLoop::Run() {
-  stopped_ = false;
   while (!stopped_) Turn(/*wait=*/true);
 }
 
@@ -80,16 +79,28 @@ void EventLoop::Turn(bool wait) {
   heartbeat_->turns.store(heartbeat_->turns.load(std::memory_order_relaxed) + 1,
                           std::memory_order_relaxed);
   if (wait) heartbeat_->waiting.store(0, std::memory_order_relaxed);
-  UpdateTime();
+  UpdateTime(count == kEventsPerTurn);
   for (int i = 0; i < count; ++i)
     Dispatch(events[i].data.u64, events[i].events);
-  RunTimers();
+  if (now_nanos_ >= hold_timers_until_) RunTimers();
   RunReady();
 }
 
-void EventLoop::UpdateTime() {
-  now_nanos_ = clock_->NowNanos();
+void EventLoop::UpdateTime(bool full_batch) {
+  const int64_t before = std::exchange(now_nanos_, clock_->NowNanos());
   now_tick_ = static_cast<Tick>((now_nanos_ - start_nanos_) >> kTickShift);
+  wheel_.SkipIfEmpty(now_tick_);
+  if (!full_batch) {
+    hold_timers_until_ = 0;
+  } else if (now_nanos_ - before >= kLateTurnNanos) {
+    hold_timers_until_ = now_nanos_ + kCatchUpNanos;
+  }
+}
+
+Tick EventLoop::TickAt(int64_t nanos) const {
+  const int64_t ticks = (nanos - start_nanos_ + kTickNanos - 1) >> kTickShift;
+  const int64_t now_ticks = (now_nanos_ - start_nanos_) >> kTickShift;
+  return static_cast<Tick>(std::min(ticks, now_ticks + kMaxTicks));
 }
 
 void EventLoop::Dispatch(uint64_t token, uint32_t events) {
@@ -106,7 +117,8 @@ void EventLoop::DispatchToHandler(uint32_t index, uint32_t generation,
   Watched& watched = watched_[index];
   if (watched.handler == nullptr ||
       (watched.generation & kGenerationMask) != generation)
-    return CountStaleEvent();
+    return CountStale(events);
+  if ((events & kReadyEvent) != 0) watched.queued = false;
   watched.handler->OnEvents(events);
 }
 
@@ -117,7 +129,7 @@ void EventLoop::RunTimers() {
       return clients_[node->client_]->OnTimer(node);
     auto* timer = static_cast<TimerBase*>(node);
     if (timer->due_nanos_ <= now_nanos_) return timer->OnDue();
-    wheel_.File(timer, TickAfter(timer->due_nanos_ - now_nanos_));
+    wheel_.File(timer, TickAt(timer->due_nanos_));
   });
 }
 
@@ -182,6 +194,7 @@ absl::StatusOr<FdWatch> FdWatch::Start(EventLoop& loop, int fd, uint32_t events,
     return ErrnoStatus("epoll_ctl", absl::StrCat("descriptor ", fd), error);
   }
   watched.handler = handler;
+  watched.queued = false;
   watch.loop_ = &loop;
   watch.fd_ = fd;
   return watch;
@@ -208,16 +221,17 @@ void FdWatch::Stop() {
 }
 
 void FdWatch::MakeReady() {
-  loop_->MakeReady(EventLoop::kLoopItself, index_,
-                   loop_->watched_[index_].generation);
+  EventLoop::Watched& watched = loop_->watched_[index_];
+  if (std::exchange(watched.queued, true)) return;
+  loop_->MakeReady(EventLoop::kLoopItself, index_, watched.generation);
 }
 
 void TimerBase::Start(absl::Duration after) {
   if (after == absl::InfiniteDuration()) return Cancel();
-  const int64_t nanos =
-      std::min(absl::ToInt64Nanoseconds(after), kMaxTimerNanos);
-  due_nanos_ = loop_.now_nanos() + nanos;
-  loop_.FileTimer(this, loop_.TickAfter(nanos));
+  const int64_t now = loop_.FreshNowNanos();
+  const int64_t most = std::numeric_limits<int64_t>::max() - now - kTickNanos;
+  due_nanos_ = now + std::min(absl::ToInt64Nanoseconds(after), most);
+  loop_.FileTimer(this, loop_.TickAt(due_nanos_));
 }
 
 }  // namespace baton

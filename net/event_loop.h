@@ -39,8 +39,13 @@ namespace baton {
 // epoll(7), Q6) has an old generation and is recognised and dropped.
 //
 // A turn is: wait; read the clock once; events; due timers; the ready list;
-// coroutines to be resumed. now() is the cached time of the turn. All members
-// are for the loop's own thread.
+// coroutines to be resumed. now_nanos() is the cached time of the turn. All
+// members are for the loop's own thread.
+//
+// A loop that comes late (the process was stopped, a handler computed) finds
+// deadlines that have passed and, behind one batch of epoll_wait, events of
+// peers that had kept them. So after a late turn timers wait until a batch is
+// not full, for a second at most.
 
 // Receives what happens to a plain descriptor, see FdWatch.
 class EventHandler {
@@ -93,7 +98,7 @@ class EventLoop {
   // parent - epoll(7). This thread may create one of its own.
   static void LeaveToParent();
 
-  // Runs turns until Stop().
+  // Runs turns until Stop(), which may come before Run. Once.
   void Run();
   void Stop() { stopped_ = true; }
   // One turn. With `wait`, blocks until there is something to do.
@@ -104,11 +109,8 @@ class EventLoop {
   int64_t now_nanos() const { return now_nanos_; }
   // Ticks since the loop began, rounded down.
   Tick now_tick() const { return now_tick_; }
-  // The first tick at which `nanos` from now have passed.
-  Tick TickAfter(int64_t nanos) const {
-    return static_cast<Tick>(
-        (now_nanos_ - start_nanos_ + nanos + kTickNanos - 1) >> kTickShift);
-  }
+  // For deadlines that must not be early even if they begin late in a turn.
+  int64_t FreshNowNanos() const { return clock_->NowNanos(); }
   TimerWheel& wheel() { return wheel_; }
   void FileTimer(TimerNode* node, Tick tick) { wheel_.File(node, tick); }
 
@@ -130,16 +132,21 @@ class EventLoop {
   }
   bool HasReady() const { return !ready_.empty() || !resumes_.empty(); }
 
-  // Events that came for something that is gone.
+  // Events that epoll told of something that is gone.
   void SetStaleEventCounter(Counter* counter) { stale_events_ = counter; }
   uint64_t stale_events() const { return stale_events_->value(); }
-  void CountStaleEvent() { stale_events_->Add(1); }
+  // `events` as the client was given them.
+  void CountStale(uint32_t events) {
+    if ((events & kReadyEvent) == 0) stale_events_->Add(1);
+  }
 
  private:
   friend class FdWatch;
+  friend class TimerBase;
   struct Watched {
     EventHandler* handler = nullptr;
     uint32_t generation = 0;
+    bool queued = false;  // in the ready list
   };
   struct NoHandler final : EventHandler {
     void OnEvents(uint32_t /*events*/) override {}
@@ -148,6 +155,8 @@ class EventLoop {
   static constexpr int kMaxClients = 8;
   static constexpr uint8_t kLoopItself = 0;  // handlers and Timers
   static constexpr int kEventsPerTurn = 256;
+  static constexpr int64_t kLateTurnNanos = 100'000'000;
+  static constexpr int64_t kCatchUpNanos = 1'000'000'000;
 
   EventLoop(Clock* clock, UniqueFd epoll, UniqueFd timer);
 
@@ -157,7 +166,10 @@ class EventLoop {
   }
   void Dispatch(uint64_t token, uint32_t events);
   void DispatchToHandler(uint32_t index, uint32_t generation, uint32_t events);
-  void UpdateTime();
+  void UpdateTime(bool full_batch);
+  // The first tick at which it is `nanos` of the clock, or the last one that
+  // can be filed.
+  Tick TickAt(int64_t nanos) const;
   void RunTimers();
   void RunReady();
   void ArmTimerFd();
@@ -168,6 +180,7 @@ class EventLoop {
   const int64_t start_nanos_;
   int64_t now_nanos_;
   Tick now_tick_ = 0;
+  int64_t hold_timers_until_ = 0;
   bool stopped_ = false;
   bool armed_ = false;
   Tick armed_tick_ = 0;
@@ -209,8 +222,8 @@ class FdWatch {
   uint32_t index_ = 0;
 };
 
-// A timer with a deadline of its own. Fires at most 5 ms late (a tick), never
-// early.
+// A timer with a deadline of its own, counted from the clock and not from the
+// turn. Fires at most 5 ms late (a tick) if the loop is not, never early.
 class TimerBase : public TimerNode {
  public:
   bool pending() const { return filed(); }
@@ -237,8 +250,8 @@ class Timer final : public TimerBase {
   Timer(EventLoop& loop, absl::AnyInvocable<void()> on_due)
       : TimerBase(loop), on_due_(std::move(on_due)) {}
 
-  // Puts it off or forward if it is pending. InfiniteDuration() = never. on_due
-  // may start it again or destroy it.
+  // Puts it off or forward if it is pending. InfiniteDuration() = never; zero
+  // or less = in the next round. on_due may start it again or destroy it.
   void Start(absl::Duration after) { TimerBase::Start(after); }
   void Cancel() { TimerBase::Cancel(); }
 

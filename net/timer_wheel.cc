@@ -1,8 +1,16 @@
 #include "net/timer_wheel.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace baton {
+
+Tick TicksFor(absl::Duration duration) {
+  const absl::Duration longest = absl::Nanoseconds(kMaxTicks * kTickNanos);
+  const int64_t nanos = absl::ToInt64Nanoseconds(std::min(duration, longest));
+  return static_cast<Tick>(
+      std::max<int64_t>((nanos + kTickNanos - 1) >> kTickShift, 1));
+}
 
 TimerWheel::TimerWheel(Tick now)
     : slots_(std::make_unique<TimerNode*[]>(kSlots)), now_(now) {}

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "absl/functional/function_ref.h"
+#include "absl/time/time.h"
 
 namespace baton {
 
@@ -14,7 +15,7 @@ namespace baton {
 // Lauck, "Hashed and Hierarchical Timing Wheels", SOSP 1987).
 //
 // Time is counted in ticks of 2^22 ns (4.2 ms), 32 bits wide and compared
-// modulo 2^32: a deadline may lie at most 2^31 ticks (104 days) ahead. The
+// modulo 2^32: a deadline in ticks lies at most kMaxTicks (52 days) ahead. The
 // wheel is lazy. A node is *filed* under a tick that is not later than its real
 // deadline, which only its owner knows; when that tick comes, the owner is
 // asked, and files the node again if its deadline has moved meanwhile. Putting
@@ -29,6 +30,11 @@ using Tick = uint32_t;
 
 inline constexpr int kTickShift = 22;
 inline constexpr int64_t kTickNanos = int64_t{1} << kTickShift;
+
+inline constexpr int64_t kMaxTicks = int64_t{1} << 30;
+
+// A time-out in whole ticks, rounded up, from 1 (zero, negative) to kMaxTicks.
+Tick TicksFor(absl::Duration duration);
 
 // a before b, in modulo arithmetic.
 inline bool TickBefore(Tick a, Tick b) {
@@ -78,6 +84,12 @@ class TimerWheel {
   // passes it to `due`, which may file, remove and destroy any node, the one
   // passed included; one filed meanwhile is not due before the next call.
   void Advance(Tick now, absl::FunctionRef<void(TimerNode*)> due);
+
+  // An empty wheel may be left alone for longer than ticks can tell; before a
+  // node is filed then, it must be brought to `now`.
+  void SkipIfEmpty(Tick now) {
+    if (size_ == 0) now_ = now;
+  }
 
   Tick now() const { return now_; }
   bool empty() const { return size_ == 0; }

@@ -1,10 +1,12 @@
 #include "net/timer_wheel.h"
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <random>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "gtest/gtest.h"
 
 namespace baton {
@@ -144,6 +146,20 @@ TEST(TimerWheel, AgreesWithAModelOnRandomOperations) {
       if (!filed[j]) continue;
       ASSERT_FALSE(TickBefore(due[j], wheel.NextTick()));
     }
+  }
+}
+
+TEST(TicksFor, RoundsUpAndStaysInRange) {
+  EXPECT_EQ(TicksFor(absl::Nanoseconds(1)), 1u);
+  EXPECT_EQ(TicksFor(absl::Nanoseconds(kTickNanos)), 1u);
+  EXPECT_EQ(TicksFor(absl::Nanoseconds(kTickNanos + 1)), 2u);
+  EXPECT_EQ(TicksFor(absl::ZeroDuration()), 1u);
+  EXPECT_EQ(TicksFor(absl::Seconds(-1)), 1u);
+  EXPECT_EQ(TicksFor(-absl::InfiniteDuration()), 1u);
+  for (absl::Duration longest :
+       {absl::Nanoseconds(std::numeric_limits<int64_t>::max()),
+        absl::InfiniteDuration()}) {
+    EXPECT_EQ(TicksFor(longest), kMaxTicks);
   }
 }
 
