@@ -10,9 +10,7 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <sstream>
 #include <utility>
 
@@ -81,11 +79,6 @@ Spawned Spawn(std::vector<std::string> args,
   return {pid, std::move(out), std::move(err)};
 }
 
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path);
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
-
 // Of /proc/PID/stat; 0 if there is no such process.
 char StateOf(pid_t pid) {
   const std::string stat = ReadFile(absl::StrCat("/proc/", pid, "/stat"));
@@ -110,6 +103,19 @@ bool WaitReadable(int fd, absl::Duration deadline) {
 }
 
 }  // namespace
+
+// A file of /proc fails to be read (ESRCH) when its process ends meanwhile,
+// which a stream reports by an exception.
+std::string ReadFile(const std::string& path) {
+  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::string text;
+  char buffer[4096];
+  ssize_t count = 0;
+  while (file && (count = read(file.get(), buffer, sizeof(buffer))) > 0) {
+    text.append(buffer, static_cast<size_t>(count));
+  }
+  return text;
+}
 
 Finished RunServer(const std::vector<std::string>& args,
                    const std::vector<std::string>& environment) {

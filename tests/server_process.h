@@ -106,6 +106,8 @@ class SocketPath {
 
 // What ps would show, without NULs at the end; empty when there is none.
 std::string TitleOf(pid_t pid);
+// What can be read of it; empty if there is none.
+std::string ReadFile(const std::string& path);
 // Whether a process that is no zombie has this PID.
 bool IsAlive(pid_t pid);
 // Waits for a condition that nothing reports, by looking again and again.

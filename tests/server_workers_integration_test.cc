@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <atomic>
 #include <fstream>
-#include <iterator>
 #include <string>
 #include <thread>
 #include <vector>
@@ -32,11 +31,6 @@ std::vector<std::string> TitlesOfWorkers(const ServerProcess& server) {
   for (pid_t worker : server.Workers()) titles.push_back(TitleOf(worker));
   std::sort(titles.begin(), titles.end());
   return titles;
-}
-
-std::string Contents(const std::string& path) {
-  std::ifstream file(path);
-  return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
 class FlagFile {
@@ -150,7 +144,7 @@ TEST(ServerWorkersTest, WorkersRunAsTheUserTheyAreToldTo) {
   TestClient client(server.address());
   EXPECT_TRUE(client.Echoes("hello"));
   const std::string text =
-      Contents(absl::StrCat("/proc/", server.Workers()[0], "/status"));
+      ReadFile(absl::StrCat("/proc/", server.Workers()[0], "/status"));
   EXPECT_THAT(text, HasSubstr("Uid:\t65534\t65534\t65534\t65534"));
   // It still dies with its master.
   const pid_t worker = server.Workers()[0];
