@@ -18,6 +18,15 @@
 
 namespace {
 
+// The applications stand beside the test.
+std::string PathOf(const std::string& name) {
+  const char* test = getenv("TEST_BINARY");
+  const std::string path = test == nullptr ? "" : test;
+  const size_t slash = path.rfind('/');
+  return "./" + (slash == std::string::npos ? "" : path.substr(0, slash + 1)) +
+         name;
+}
+
 class Server {
  public:
   // Returns when the server says in its log that it serves.
@@ -29,7 +38,7 @@ class Server {
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, log[1], STDERR_FILENO);
     posix_spawn_file_actions_addclose(&actions, log[0]);
-    std::vector<std::string> args = {"./" + name, "--workers=1",
+    std::vector<std::string> args = {PathOf(name), "--workers=1",
                                      "--listen=" + name + "+unix://" + path_,
                                      "--log_format=json"};
     std::vector<char*> argv;
