@@ -100,7 +100,7 @@ void EventLoop::UpdateTime(bool full_batch) {
 Tick EventLoop::TickAt(int64_t nanos) const {
   const int64_t ticks = (nanos - start_nanos_ + kTickNanos - 1) >> kTickShift;
   const int64_t now_ticks = (now_nanos_ - start_nanos_) >> kTickShift;
-  return static_cast<Tick>(std::min(ticks, now_ticks + kMaxTicks));
+  return static_cast<Tick>(std::clamp(ticks, now_ticks, now_ticks + kMaxTicks));
 }
 
 void EventLoop::Dispatch(uint64_t token, uint32_t events) {

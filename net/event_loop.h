@@ -167,8 +167,8 @@ class EventLoop {
   void Dispatch(uint64_t token, uint32_t events);
   void DispatchToHandler(uint32_t index, uint32_t generation, uint32_t events);
   void UpdateTime(bool full_batch);
-  // The first tick at which it is `nanos` of the clock, or the last one that
-  // can be filed.
+  // The first tick at which it is `nanos` of the clock; the present one if that
+  // is past; the last one that can be filed.
   Tick TickAt(int64_t nanos) const;
   void RunTimers();
   void RunReady();
@@ -251,7 +251,7 @@ class Timer final : public TimerBase {
       : TimerBase(loop), on_due_(std::move(on_due)) {}
 
   // Puts it off or forward if it is pending. InfiniteDuration() = never; zero
-  // or less = in the next round. on_due may start it again or destroy it.
+  // or less = at the next tick. on_due may start it again or destroy it.
   void Start(absl::Duration after) { TimerBase::Start(after); }
   void Cancel() { TimerBase::Cancel(); }
 

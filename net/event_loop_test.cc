@@ -184,6 +184,21 @@ TEST(Timer, CountsFromTheClockNotFromTheTurn) {
   EXPECT_TRUE(fired);
 }
 
+TEST(Timer, LongPastIsDueAtOnce) {
+  SimulatedClock clock;
+  auto loop = EventLoop::Create(&clock).value();
+  int fired = 0;
+  Timer hours(*loop, [&] { ++fired; });
+  hours.Start(absl::Hours(-1));
+  Timer months(*loop, [&] { ++fired; });
+  months.Start(absl::Hours(-24 * 120));  // further than ticks can tell
+  Timer ever(*loop, [&] { ++fired; });
+  ever.Start(-absl::InfiniteDuration());
+  clock.Advance(absl::Milliseconds(5));
+  loop->Turn(/*wait=*/false);
+  EXPECT_EQ(fired, 3);
+}
+
 TEST(Timer, MayBeMonthsAhead) {
   SimulatedClock clock;
   auto loop = EventLoop::Create(&clock).value();
