@@ -73,28 +73,40 @@ void EventLoop::Turn(bool wait) {
   if (wait) heartbeat_->waiting.store(1, std::memory_order_relaxed);
   // EINTR comes from SIGSTOP and SIGCONT even when no handler runs (signal(7)):
   // a turn without events.
-  const int count =
-      epoll_wait(epoll_.get(), events, kEventsPerTurn, wait ? -1 : 0);
+  int count = epoll_wait(epoll_.get(), events, kEventsPerTurn, wait ? -1 : 0);
   PCHECK(count >= 0 || errno == EINTR) << "epoll_wait";
   heartbeat_->turns.store(heartbeat_->turns.load(std::memory_order_relaxed) + 1,
                           std::memory_order_relaxed);
   if (wait) heartbeat_->waiting.store(0, std::memory_order_relaxed);
-  UpdateTime(count == kEventsPerTurn);
+  const int64_t before = std::exchange(now_nanos_, clock_->NowNanos());
+  now_tick_ = static_cast<Tick>((now_nanos_ - start_nanos_) >> kTickShift);
+  if (now_nanos_ - before >= kLateTurnNanos) [[unlikely]]
+    count = CatchUp(events, count);
   for (int i = 0; i < count; ++i)
     Dispatch(events[i].data.u64, events[i].events);
-  if (now_nanos_ >= hold_timers_until_) RunTimers();
+  if (wheel_.now() != now_tick_) RunTimers(count == kEventsPerTurn);
   RunReady();
 }
 
-void EventLoop::UpdateTime(bool full_batch) {
-  const int64_t before = std::exchange(now_nanos_, clock_->NowNanos());
-  now_tick_ = static_cast<Tick>((now_nanos_ - start_nanos_) >> kTickShift);
+// Much time has passed since the last turn: the loop waited, or it is late.
+// Deadlines that are overdue then are judged only after a fetch that began
+// later than they did.
+int EventLoop::CatchUp(epoll_event* events, int count) {
   wheel_.SkipIfEmpty(now_tick_);
-  if (!full_batch) {
-    hold_timers_until_ = 0;
-  } else if (now_nanos_ - before >= kLateTurnNanos) {
-    hold_timers_until_ = now_nanos_ + kCatchUpNanos;
+  const bool overdue =
+      !wheel_.empty() && TickBefore(wheel_.NextTick(), now_tick_);
+  if (count < 0 || (overdue && count < kEventsPerTurn)) {
+    count = std::max(count, 0);
+    const int more =
+        epoll_wait(epoll_.get(), events + count, kEventsPerTurn - count, 0);
+    PCHECK(more >= 0 || errno == EINTR) << "epoll_wait";
+    count += std::max(more, 0);
   }
+  // Not again before a batch that was not full: in constant overload every turn
+  // may be late.
+  if (count == kEventsPerTurn && hold_timers_until_ == 0)
+    hold_timers_until_ = now_nanos_ + kCatchUpNanos;
+  return count;
 }
 
 Tick EventLoop::TickAt(int64_t nanos) const {
@@ -122,8 +134,12 @@ void EventLoop::DispatchToHandler(uint32_t index, uint32_t generation,
   watched.handler->OnEvents(events);
 }
 
-void EventLoop::RunTimers() {
-  if (wheel_.now() == now_tick_) return;
+void EventLoop::RunTimers(bool full_batch) {
+  if (!full_batch) {
+    hold_timers_until_ = 0;
+  } else if (now_nanos_ < hold_timers_until_) {
+    return;
+  }
   wheel_.Advance(now_tick_, [this](TimerNode* node) {
     if (node->client_ != kLoopItself)
       return clients_[node->client_]->OnTimer(node);
@@ -147,7 +163,8 @@ void EventLoop::RunReady() {
 }
 
 // The timerfd stands at the earliest filed tick or earlier: timers that were
-// put off or removed do not move it, they cost one idle wake-up at most.
+// put off or removed do not move it, they cost one idle wake-up at most. While
+// timers are held up it stands in the past and ends the wait at once.
 void EventLoop::ArmTimerFd() {
   if (armed_ && !TickBefore(now_tick_, armed_tick_)) armed_ = false;
   if (wheel_.empty()) return;
@@ -155,7 +172,7 @@ void EventLoop::ArmTimerFd() {
   if (armed_ && !TickBefore(next, armed_tick_)) return;
   const int64_t nanos =
       ((now_nanos_ - start_nanos_) >> kTickShift << kTickShift) + start_nanos_ +
-      int64_t{next - now_tick_} * kTickNanos;
+      int64_t{static_cast<int32_t>(next - now_tick_)} * kTickNanos;
   itimerspec when{.it_interval = {},
                   .it_value = {.tv_sec = nanos / 1'000'000'000,
                                .tv_nsec = nanos % 1'000'000'000}};

@@ -43,9 +43,11 @@ namespace baton {
 // members are for the loop's own thread.
 //
 // A loop that comes late (the process was stopped, a handler computed) finds
-// deadlines that have passed and, behind one batch of epoll_wait, events of
-// peers that had kept them. So after a late turn timers wait until a batch is
-// not full, for a second at most.
+// deadlines that have passed, and events of peers that had kept them: behind
+// one batch of epoll_wait, or behind an epoll_wait that the stop interrupted or
+// that returned just before it. So a late turn fetches once more after it has
+// read the clock, and then timers wait until a batch is not full; for a second
+// at most, and once until that batch, so that no load can starve them.
 
 // Receives what happens to a plain descriptor, see FdWatch.
 class EventHandler {
@@ -82,6 +84,7 @@ class EventLoop {
   static constexpr uint32_t kGenerationMask = (1u << 28) - 1;
   // Set in `events` of a call that comes from the ready list.
   static constexpr uint32_t kReadyEvent = 1u << 27;
+  static constexpr int kEventsPerTurn = 256;
 
   // `clock` outlives the loop. With a clock other than MonotonicClock no
   // timerfd is armed: the test moves the clock and calls Turn.
@@ -98,7 +101,8 @@ class EventLoop {
   // parent - epoll(7). This thread may create one of its own.
   static void LeaveToParent();
 
-  // Runs turns until Stop(), which may come before Run. Once.
+  // Runs turns until Stop(), which may come before Run: then there is none. A
+  // loop that was stopped stays so.
   void Run();
   void Stop() { stopped_ = true; }
   // One turn. With `wait`, blocks until there is something to do.
@@ -154,7 +158,6 @@ class EventLoop {
   static constexpr uint32_t kTimerFdIndex = 0;
   static constexpr int kMaxClients = 8;
   static constexpr uint8_t kLoopItself = 0;  // handlers and Timers
-  static constexpr int kEventsPerTurn = 256;
   static constexpr int64_t kLateTurnNanos = 100'000'000;
   static constexpr int64_t kCatchUpNanos = 1'000'000'000;
 
@@ -166,11 +169,11 @@ class EventLoop {
   }
   void Dispatch(uint64_t token, uint32_t events);
   void DispatchToHandler(uint32_t index, uint32_t generation, uint32_t events);
-  void UpdateTime(bool full_batch);
+  int CatchUp(epoll_event* events, int count);  // returns the new count
   // The first tick at which it is `nanos` of the clock; the present one if that
   // is past; the last one that can be filed.
   Tick TickAt(int64_t nanos) const;
-  void RunTimers();
+  void RunTimers(bool full_batch);
   void RunReady();
   void ArmTimerFd();
 
@@ -180,7 +183,7 @@ class EventLoop {
   const int64_t start_nanos_;
   int64_t now_nanos_;
   Tick now_tick_ = 0;
-  int64_t hold_timers_until_ = 0;
+  int64_t hold_timers_until_ = 0;  // 0: they have not been held up
   bool stopped_ = false;
   bool armed_ = false;
   Tick armed_tick_ = 0;

@@ -1,10 +1,12 @@
 #include "net/event_loop.h"
 
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <limits>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -235,7 +237,6 @@ TEST(Timer, MayBeStartedAfterMonthsWithoutOne) {
   EXPECT_TRUE(fired);
 }
 
-// A handler that is never out of work does not hold timers up for long.
 TEST(EventLoop, AfterALateTurnEventsComeBeforeTimers) {
   SimulatedClock clock;
   auto loop = EventLoop::Create(&clock).value();
@@ -245,7 +246,8 @@ TEST(EventLoop, AfterALateTurnEventsComeBeforeTimers) {
   size_t seen_before_timer = 0;
   Timer deadline(*loop, [&] { seen_before_timer = recorder.seen.size(); });
   deadline.Start(absl::Seconds(60));
-  for (int i = 0; i < 600; ++i) {
+  constexpr int kFds = EventLoop::kEventsPerTurn * 5 / 2;
+  for (int i = 0; i < kFds; ++i) {
     fds.push_back(MakeEventFd());
     watches.push_back(
         FdWatch::Start(*loop, fds.back().get(), EPOLLIN, &recorder).value());
@@ -254,9 +256,36 @@ TEST(EventLoop, AfterALateTurnEventsComeBeforeTimers) {
   for (const UniqueFd& fd : fds) Signal(fd);
   clock.Advance(absl::Seconds(61));  // frozen
   for (int i = 0; i < 3; ++i) loop->Turn(/*wait=*/false);
-  EXPECT_EQ(seen_before_timer, 600u);
+  EXPECT_EQ(seen_before_timer, size_t{kFds});
 }
 
+// Stopped when epoll_wait has returned and the clock is not yet read.
+TEST(EventLoop, EventsOfAStopAfterTheFetchComeBeforeTimers) {
+  struct StoppingClock final : Clock {
+    int64_t NowNanos() override {
+      if (stop) std::exchange(stop, nullptr)();
+      return clock.NowNanos();
+    }
+    SimulatedClock clock;
+    absl::AnyInvocable<void()> stop;
+  } clock;
+  auto loop = EventLoop::Create(&clock).value();
+  UniqueFd fd = MakeEventFd();
+  Recorder recorder;
+  FdWatch watch = FdWatch::Start(*loop, fd.get(), EPOLLIN, &recorder).value();
+  size_t seen_before_timer = 0;
+  Timer deadline(*loop, [&] { seen_before_timer = recorder.seen.size(); });
+  deadline.Start(absl::Seconds(60));
+  clock.stop = [&] {
+    clock.clock.Advance(absl::Seconds(61));
+    Signal(fd);
+  };
+  loop->Turn(/*wait=*/false);
+  EXPECT_FALSE(deadline.pending());
+  EXPECT_EQ(seen_before_timer, 1u);
+}
+
+// Peers that are never out of work do not hold timers up for long.
 TEST(EventLoop, FullBatchesHoldTimersUpForASecondAtMost) {
   SimulatedClock clock;
   auto loop = EventLoop::Create(&clock).value();
@@ -281,6 +310,77 @@ TEST(EventLoop, FullBatchesHoldTimersUpForASecondAtMost) {
   }
   EXPECT_GE(held, absl::Milliseconds(900));
   EXPECT_LE(held, absl::Milliseconds(1100));
+}
+
+// Overload, where every turn is late, is no reason to hold timers up again.
+TEST(EventLoop, LateTurnsThatFollowDoNotHoldTimersUpForLonger) {
+  SimulatedClock clock;
+  auto loop = EventLoop::Create(&clock).value();
+  std::vector<UniqueFd> fds;
+  std::vector<FdWatch> watches;
+  Recorder recorder;
+  int fired = 0;
+  Timer* self = nullptr;
+  Timer timer(*loop, [&] {
+    ++fired;
+    self->Start(absl::Seconds(1));
+  });
+  self = &timer;
+  timer.Start(absl::Seconds(1));
+  for (int i = 0; i < EventLoop::kEventsPerTurn; ++i) {
+    fds.push_back(MakeEventFd());
+    watches.push_back(
+        FdWatch::Start(*loop, fds.back().get(), EPOLLIN, &recorder).value());
+  }
+  for (int i = 0; i < 100; ++i) {
+    for (const UniqueFd& fd : fds) Signal(fd);
+    clock.Advance(absl::Milliseconds(150));
+    loop->Turn(/*wait=*/false);
+  }
+  EXPECT_GE(fired, 10);
+}
+
+// A batch that is full and the last.
+TEST(EventLoop, TimersThatWereHeldUpRunWithoutAnEvent) {
+  auto loop = EventLoop::Create().value();
+  std::vector<UniqueFd> fds;
+  std::vector<FdWatch> watches;
+  Recorder recorder;
+  // With the loop's timerfd, which expires first.
+  for (int i = 0; i < EventLoop::kEventsPerTurn - 1; ++i) {
+    fds.push_back(MakeEventFd());
+    watches.push_back(
+        FdWatch::Start(*loop, fds.back().get(), EPOLLIN, &recorder).value());
+  }
+  bool fired = false;
+  Timer timer(*loop, [&] {
+    fired = true;
+    loop->Stop();
+  });
+  Recorder handler;
+  handler.then = [&] {
+    const int64_t start = loop->FreshNowNanos();
+    while (loop->FreshNowNanos() - start < 150'000'000) continue;  // computes
+    for (const UniqueFd& fd : fds) Signal(fd);
+  };
+  UniqueFd begin = MakeEventFd();
+  FdWatch watch = FdWatch::Start(*loop, begin.get(), EPOLLIN, &handler).value();
+  // Ends the test if the loop waits without a time-out.
+  UniqueFd guard(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+  const itimerspec when = {.it_interval = {},
+                           .it_value = {.tv_sec = 20, .tv_nsec = 0}};
+  ASSERT_EQ(timerfd_settime(guard.get(), 0, &when, nullptr), 0);
+  Recorder guarded;
+  guarded.then = [&] {
+    EXPECT_TRUE(fired);
+    loop->Stop();
+  };
+  FdWatch guard_watch =
+      FdWatch::Start(*loop, guard.get(), EPOLLIN, &guarded).value();
+  timer.Start(absl::Milliseconds(10));
+  Signal(begin);
+  loop->Run();
+  EXPECT_TRUE(fired);
 }
 
 TEST(EventLoop, HeartbeatCountsTurns) {
