@@ -165,7 +165,8 @@ struct WriteFileOperation : WriteOperation {
 namespace baton {
 
 // What a read does that waits as nearly all do: in no strand, with a deadline
-// that is not before the filed one.
+// that is not before the filed one. It counts from the turn, which spares the
+// clock: after a turn that computes for long it is early by as much.
 inline bool ConnectionTable::WaitToRead(internal::ReadOperation& op) {
   internal::ConnectionCore& core = *op.core;
   const Tick timeout = ticks_[core.settings].idle;
