@@ -88,14 +88,19 @@ struct Endless final : Transport {
 };
 
 Task<> Tick(Connection* conn) {
-  while (co_await conn->Write("tick") == IoError::kOk) {
+  while (true) {
+    const IoError error = co_await conn->Write("tick");
+    if (error != IoError::kOk) co_return;
   }
 }
 
 Task<> Duplex(Connection conn) {
   Scope scope;
   scope.SpawnBare(Tick(&conn));
-  while (co_await conn.ReadExactly(ConnectionTable::kSharedBufferBytes)) {
+  while (true) {
+    const ReadResult result =
+        co_await conn.ReadExactly(ConnectionTable::kSharedBufferBytes);
+    if (!result) break;
   }
   co_await scope.Join();
 }
@@ -347,7 +352,9 @@ struct Flag {
 
 Task<> Flagged(Connection conn, bool* decoded) {
   *decoded = conn.state<Flag>().decoded;
-  while (co_await conn.ReadSome({.idle = true})) {
+  while (true) {
+    const ReadResult result = co_await conn.ReadSome({.idle = true});
+    if (!result) co_return;
   }
 }
 
