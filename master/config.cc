@@ -143,6 +143,8 @@ absl::StatusOr<Config> ReadConfig(const FlagSourceNames& sources,
   reader.Read("listen", ParseListeners, config.listen);
   ReadWorkerSettings(reader, config.worker);
   reader.Read("ready_timeout", ParseReadyTimeout, config.ready_timeout);
+  reader.Read("crash_loop_limit", ParseCrashLoopLimit, config.crash_loop_limit);
+  reader.Read("max_draining", ParseMaxDraining, config.max_draining);
   reader.Read("drain_delay", ParseTimeout, config.drain_delay);
   reader.Read("pid_file", ParseText, config.pid_file);
   reader.Read("log_file", ParseText, config.log_file);

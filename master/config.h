@@ -44,6 +44,8 @@ struct Config {
   WorkerSettings worker;
 
   absl::Duration ready_timeout;  // above zero
+  int crash_loop_limit = 0;      // 0 = none
+  int max_draining = 8;          // per slot
   absl::Duration drain_delay;
 
   std::string pid_file;  // empty = none

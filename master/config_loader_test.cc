@@ -108,6 +108,8 @@ TEST_F(ConfigLoaderTest, Defaults) {
   EXPECT_EQ(config->worker.max_connections, 0);
   EXPECT_EQ(config->worker.max_connections_per_ip, 0);
   EXPECT_EQ(config->ready_timeout, absl::Seconds(10));
+  EXPECT_EQ(config->crash_loop_limit, 0);
+  EXPECT_EQ(config->max_draining, 8);
   EXPECT_EQ(config->drain_delay, absl::ZeroDuration());
   EXPECT_EQ(config->pid_file, "");
   EXPECT_EQ(config->log_file, "");
@@ -133,13 +135,26 @@ TEST_F(ConfigLoaderTest, TheDefaultsOfWorkerSettingsAreThoseOfTheFlags) {
 TEST_F(ConfigLoaderTest, EveryFlagArrives) {
   const auto config =
       Load({"--listen=echo://127.0.0.1:0,discard+unix:///run/d.sock",
-            "--workers=3", "--worker_memory=64MiB", "--pin_workers",
-            "--user=daemon", "--group=root", "--idle_timeout=1s",
-            "--write_timeout=2s", "--drain_timeout=3s", "--stop_timeout=4s",
-            "--tcp_keepalive=6s:7s:8", "--tcp_user_timeout=90s",
-            "--max_connections=11", "--max_connections_per_ip=12",
-            "--ready_timeout=13s", "--drain_delay=14s", "--pid_file=/run/pid",
-            "--log_file=/run/log", "--log_format=json"});
+            "--workers=3",
+            "--worker_memory=64MiB",
+            "--pin_workers",
+            "--user=daemon",
+            "--group=root",
+            "--idle_timeout=1s",
+            "--write_timeout=2s",
+            "--drain_timeout=3s",
+            "--stop_timeout=4s",
+            "--tcp_keepalive=6s:7s:8",
+            "--tcp_user_timeout=90s",
+            "--max_connections=11",
+            "--max_connections_per_ip=12",
+            "--crash_loop_limit=15",
+            "--max_draining=16",
+            "--ready_timeout=13s",
+            "--drain_delay=14s",
+            "--pid_file=/run/pid",
+            "--log_file=/run/log",
+            "--log_format=json"});
   EXPECT_EQ(config->listen.size(), 2u);
   EXPECT_EQ(config->workers, 3);
   EXPECT_EQ(config->worker_memory, 64 << 20);
@@ -157,6 +172,8 @@ TEST_F(ConfigLoaderTest, EveryFlagArrives) {
   EXPECT_EQ(config->worker.max_connections_per_ip, 12);
   EXPECT_EQ(config->ready_timeout, absl::Seconds(13));
   EXPECT_EQ(config->drain_delay, absl::Seconds(14));
+  EXPECT_EQ(config->crash_loop_limit, 15);
+  EXPECT_EQ(config->max_draining, 16);
   EXPECT_EQ(config->pid_file, "/run/pid");
   EXPECT_EQ(config->log_file, "/run/log");
   EXPECT_EQ(config->log_format, LogFormat::kJson);

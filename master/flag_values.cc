@@ -22,6 +22,8 @@ namespace {
 // proc(5).
 constexpr int64_t kMaxConnections = int64_t{1} << 30;
 
+constexpr int64_t kMaxCrashLoopLimit = 1'000'000;
+
 absl::Status Bad(absl::string_view what, absl::string_view text,
                  absl::string_view allowed) {
   return absl::InvalidArgumentError(
@@ -38,6 +40,11 @@ absl::StatusOr<absl::Duration> DurationBetween(absl::string_view text,
                             DurationToString(max)));
   }
   return duration;
+}
+
+absl::StatusOr<int> ToInt(const absl::StatusOr<int64_t>& number) {
+  if (!number.ok()) return number.status();
+  return static_cast<int>(*number);
 }
 
 bool IsOneOf(absl::string_view text,
@@ -69,10 +76,15 @@ absl::StatusOr<bool> ParseBool(absl::string_view text) {
 }
 
 absl::StatusOr<int> ParseWorkers(absl::string_view text) {
-  const absl::StatusOr<int64_t> number =
-      ParseWholeNumber(text, 0, kMaxWorkers, "one per usable CPU");
-  if (!number.ok()) return number.status();
-  return static_cast<int>(*number);
+  return ToInt(ParseWholeNumber(text, 0, kMaxWorkers, "one per usable CPU"));
+}
+
+absl::StatusOr<int> ParseMaxDraining(absl::string_view text) {
+  return ToInt(ParseWholeNumber(text, 1, kMaxWorkers, ""));
+}
+
+absl::StatusOr<int> ParseCrashLoopLimit(absl::string_view text) {
+  return ToInt(ParseWholeNumber(text, 0, kMaxCrashLoopLimit, "go on"));
 }
 
 absl::StatusOr<int64_t> ParseMaxConnections(absl::string_view text) {

@@ -33,6 +33,8 @@ absl::StatusOr<bool> ParseBool(absl::string_view text);
 
 absl::StatusOr<int> ParseWorkers(absl::string_view text);
 absl::StatusOr<int64_t> ParseMaxConnections(absl::string_view text);
+absl::StatusOr<int> ParseMaxDraining(absl::string_view text);
+absl::StatusOr<int> ParseCrashLoopLimit(absl::string_view text);
 absl::StatusOr<int64_t> ParseMaxConnectionsPerIp(absl::string_view text);
 
 // From zero to kMaxTimeout.

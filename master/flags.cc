@@ -26,8 +26,12 @@ DEFINE_bool(pin_workers, false, "worker i runs on usable CPU i");
 DEFINE_string(user, "", "workers run as this user");
 DEFINE_string(group, "", "and in this group, not the user's own");
 DEFINE_string(ready_timeout, "10s", "a worker not ready by then has failed");
+DEFINE_int32(crash_loop_limit, 0,
+             "exit 4 after so many failures in 60s; 0: go on");
 
 DEFINE_string(drain_timeout, "0s", "for an old worker's connections; 0s: any");
+DEFINE_int32(max_draining, 8,
+             "old workers of a slot; beyond, the oldest is cut");
 DEFINE_string(drain_delay, "0s", "after SIGTERM, serve on that long first");
 DEFINE_string(stop_timeout, "8s", "how long a stop may take");
 
@@ -52,7 +56,7 @@ constexpr char kConfiguration[] = "Configuration";
 constexpr char kLog[] = "Log";
 constexpr char kOther[] = "Other";
 
-constexpr std::array<OwnFlag, 24> kOwnFlags = {{
+constexpr std::array<OwnFlag, 26> kOwnFlags = {{
     {"listen", "URL[,URL...]", kServe, Check<ParseListeners>},
     {"max_connections", "N", kServe, Check<ParseMaxConnections>},
     {"max_connections_per_ip", "N", kServe, Check<ParseMaxConnectionsPerIp>},
@@ -67,8 +71,10 @@ constexpr std::array<OwnFlag, 24> kOwnFlags = {{
     {"user", "NAME", kWorkers, Check<ParseText>},
     {"group", "NAME", kWorkers, Check<ParseText>},
     {"ready_timeout", "DURATION", kWorkers, Check<ParseReadyTimeout>},
+    {"crash_loop_limit", "N", kWorkers, Check<ParseCrashLoopLimit>},
 
     {"drain_timeout", "DURATION", kStop, Check<ParseTimeout>},
+    {"max_draining", "N", kStop, Check<ParseMaxDraining>},
     {"drain_delay", "DURATION", kStop, Check<ParseTimeout>},
     {"stop_timeout", "DURATION", kStop, Check<ParseTimeout>},
 

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
+#include "net/reuseport_steering.h"
 
 namespace baton {
 namespace {
@@ -73,14 +74,42 @@ std::vector<Endpoint> ListenerSlots::BoundOn(Transport transport) const {
   return bound;
 }
 
+absl::Status ListenerSlots::SteerGroup(Group& group, int live) {
+  if (group.url.transport == Transport::kUnix || group.sockets.empty()) {
+    return absl::OkStatus();
+  }
+  if (static_cast<size_t>(live) < group.sockets.size()) {
+    return Attach(group, live);
+  }
+  group.steered = false;
+  return StopSteering(group.sockets.front().get());
+}
+
+absl::Status ListenerSlots::Attach(Group& group, int live) {
+  group.steered = true;
+  return SteerReuseport(group.sockets.front().get(),
+                        group.url.transport == Transport::kUdp
+                            ? SteerBy::kSourceHash
+                            : SteerBy::kRandom,
+                        live);
+}
+
 // The sockets that `group` needs beyond those it has. The first one of a group
-// with port 0 decides the port.
-absl::Status ListenerSlots::OpenMissing(const Group& group, int slots,
+// with port 0 decides the port. Those that join others get nothing yet.
+absl::Status ListenerSlots::OpenMissing(Group& group, int slots,
                                         const ListenFlags& flags,
                                         std::vector<UniqueFd>& opened) const {
   ListenUrl url = group.url;
   const bool shared = url.transport == Transport::kUnix;
   const size_t wanted = shared ? 1 : static_cast<size_t>(slots);
+  if (!shared && !group.sockets.empty() && !group.steered &&
+      group.sockets.size() < wanted) {
+    if (absl::Status status =
+            Attach(group, static_cast<int>(group.sockets.size()));
+        !status.ok()) {
+      return status;
+    }
+  }
   if (group.sockets.empty()) {
     if (absl::Status free = ProbeBind(url, BoundOn(url.transport));
         !free.ok()) {
@@ -168,6 +197,30 @@ absl::Status ListenerSlots::Commit(Generation generation,
   return result;
 }
 
+absl::Status ListenerSlots::OpenSlots(int slots, const ListenFlags& flags) {
+  std::vector<std::pair<Group*, std::vector<UniqueFd>>> additions;
+  for (const auto& [key, group] : groups_) {
+    additions.emplace_back(group.get(), std::vector<UniqueFd>());
+    if (absl::Status status =
+            OpenMissing(*group, slots, flags, additions.back().second);
+        !status.ok()) {
+      return status;
+    }
+  }
+  for (auto& [group, sockets] : additions) {
+    for (UniqueFd& fd : sockets) group->sockets.push_back(std::move(fd));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ListenerSlots::Steer(int live) {
+  absl::Status result;
+  for (const auto& [key, group] : groups_) {
+    result.Update(SteerGroup(*group, live));
+  }
+  return result;
+}
+
 void ListenerSlots::Drop(Generation generation) {
   uses_.erase(generation);
   CloseUnused();
@@ -193,9 +246,13 @@ void ListenerSlots::CloseSlot(int slot) {
     if (group->url.transport == Transport::kUnix) continue;
     CHECK_LE(group->sockets.size(), static_cast<size_t>(slot) + 1)
         << "slot " << slot << " is not the last of " << key;
-    if (group->sockets.size() > static_cast<size_t>(slot)) {
-      group->sockets.pop_back();
+    if (group->sockets.size() <= static_cast<size_t>(slot)) continue;
+    // A worker that hangs may have a copy, which would keep its place in the
+    // group.
+    if (group->url.transport == Transport::kTcp) {
+      shutdown(group->sockets.back().get(), SHUT_RDWR);
     }
+    group->sockets.pop_back();
   }
 }
 
@@ -226,6 +283,20 @@ std::vector<ListenerSlots::Listener> ListenerSlots::ForSlot(
     listeners.push_back({use.url, fd.get()});
   }
   return listeners;
+}
+
+std::vector<ListenerSlots::Adoptable> ListenerSlots::ForAdoption(
+    Generation generation, int slot) const {
+  std::vector<Adoptable> sockets;
+  uint32_t number = 0;
+  for (const Use& use : uses_.at(generation)) {
+    if (use.url.transport == Transport::kUnix) continue;
+    if (static_cast<size_t>(slot) < use.group->sockets.size()) {
+      sockets.push_back({number, use.group->sockets[slot].get()});
+    }
+    ++number;
+  }
+  return sockets;
 }
 
 std::vector<ListenUrl> ListenerSlots::NewUrls(Generation generation) const {

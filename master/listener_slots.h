@@ -25,7 +25,9 @@
 //   in ForSlot(), closes all others itself, and never destroys this object.
 // * Closing a reuseport socket resets what is queued in it. Only the tail of a
 //   group is ever closed alone: a closed one in the middle moves the last to
-//   its index.
+//   its index. Before that, new connections are steered away from it
+//   (net/reuseport_steering.h); and sockets that join a group get none until
+//   they are steered to.
 // * Not thread-safe.
 
 #include <sys/types.h>
@@ -69,10 +71,19 @@ class ListenerSlots {
   // option could not be set; all else is done.
   absl::Status Commit(Generation generation, const ListenFlags& flags);
 
+  // Sockets for slots 0 to slots-1 of every address, or an error and no more
+  // than before.
+  absl::Status OpenSlots(int slots, const ListenFlags& flags);
+
+  // New connections go to slots 0 to live-1 of every address. An error leaves
+  // some address without a program: the kernel chooses there.
+  absl::Status Steer(int live);
+
   // `generation` is given up; addresses that only it had are closed.
   void Drop(Generation generation);
 
-  // The sockets of this slot in every group; it must be the last one.
+  // The sockets of this slot in every group, whoever has copies; it must be the
+  // last one.
   void CloseSlot(int slot);
 
   // Shuts every listener down, so that a late client is refused at once, closes
@@ -81,6 +92,12 @@ class ListenerSlots {
 
   // In the order of the configuration.
   std::vector<Listener> ForSlot(Generation generation, int slot) const;
+  // Of the TCP and UDP listeners, those that have a socket for this slot.
+  struct Adoptable {
+    uint32_t number;  // among them
+    int fd;
+  };
+  std::vector<Adoptable> ForAdoption(Generation generation, int slot) const;
   // With the real ports.
   std::vector<ListenUrl> Urls(Generation generation) const;
   // Those whose address no other generation has.
@@ -91,6 +108,7 @@ class ListenerSlots {
   struct Group {
     ListenUrl url;  // of the last configuration; with the real port
     std::vector<UniqueFd> sockets;  // by slot; unix: one
+    bool steered = false;
     // What the unix path named when it was bound.
     dev_t device = 0;
     ino_t inode = 0;
@@ -105,8 +123,9 @@ class ListenerSlots {
   static std::vector<std::string> KeysOf(absl::Span<const ListenUrl> urls);
   GroupPtr FindGroup(const std::string& key) const;
   std::vector<Endpoint> BoundOn(ListenUrl::Transport transport) const;
-  absl::Status OpenMissing(const Group& group, int slots,
-                           const ListenFlags& flags,
+  static absl::Status SteerGroup(Group& group, int live);
+  static absl::Status Attach(Group& group, int live);
+  absl::Status OpenMissing(Group& group, int slots, const ListenFlags& flags,
                            std::vector<UniqueFd>& opened) const;
   void CloseUnused();
   static void CloseGroup(Group& group);

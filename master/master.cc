@@ -23,8 +23,24 @@ namespace {
 
 // Everything that may reach a master. None of them is left to its default,
 // which would end it; those that mean nothing are read and forgotten.
-constexpr std::array kSignals = {SIGHUP,  SIGTERM, SIGINT,  SIGQUIT, SIGUSR1,
-                                 SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH};
+constexpr std::array kSignals = {SIGHUP,  SIGTERM, SIGINT,  SIGQUIT,  SIGUSR1,
+                                 SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH, SIGCHLD};
+
+// A turn that is seen at three looks in a row has lasted for a second.
+constexpr absl::Duration kHeartbeatLook = absl::Milliseconds(500);
+constexpr int kLooksWhenStuck = 2;
+
+// TCP handshakes end within this or never: tcp_synack_retries of 5 - tcp(7).
+constexpr absl::Duration kLongestHandshake = absl::Seconds(63);
+
+// With TCP_DEFER_ACCEPT a connection joins the queue so much later.
+absl::Duration Linger(const Config& config) {
+  int64_t defer = 0;
+  for (const ListenUrl& url : config.listen) {
+    defer = std::max<int64_t>(defer, url.common.defer_accept_s);
+  }
+  return kLongestHandshake + absl::Seconds(defer);
+}
 
 // A draining worker's limit as the supervisor has it.
 absl::Duration DrainTimeout(const WorkerSettings& settings) {
@@ -96,6 +112,8 @@ absl::Status Master::Start() {
   if (!loop.ok()) return loop.status();
   loop_ = *std::move(loop);
   timer_.emplace(*loop_, [this] { Feed(event::Timer{}); });
+  heartbeat_timer_.emplace(*loop_, [this] { LookAtHeartbeats(); });
+  strangers_timer_.emplace(*loop_, [this] { OnChildSignal(); });
   absl::StatusOr<SignalFd> signals = SignalFd::Create(kSignals);
   if (!signals.ok()) return signals.status();
   signals_.emplace(*std::move(signals));
@@ -131,6 +149,9 @@ absl::StatusOr<SupervisorSettings> Master::SettingsOf(
                          static_cast<int>(cpus->size()), ReadCgroupLimits());
   settings.ready_timeout = config.ready_timeout;
   settings.drain_timeout = DrainTimeout(config.worker);
+  settings.max_draining = config.max_draining;
+  settings.crash_loop_limit = config.crash_loop_limit;
+  settings.linger = Linger(config);
   settings.drain_delay = config.drain_delay;
   settings.stop_timeout = config.worker.stop_timeout;
   return settings;
@@ -178,13 +199,64 @@ void Master::OnSignals(WorkerId /*none*/) {
       case SIGQUIT:
         Feed(event::QuitRequested{});
         break;
+      case SIGTTIN:
+        Feed(event::ScaleRequested{1});
+        break;
+      case SIGTTOU:
+        Feed(event::ScaleRequested{-1});
+        break;
       case SIGUSR1:
         ReopenLog();
+        break;
+      case SIGCHLD:
+        OnChildSignal();
         break;
       default:
         break;
     }
   }
+}
+
+void Master::OnChildSignal() {
+  for (auto& [id, link] : links_) {
+    const std::optional<bool> stopped = link->worker.process.StopChange();
+    if (!stopped.has_value()) continue;
+    LogEvent(*stopped ? "worker_stopped" : "worker_continued",
+             google::GLOG_WARNING)
+        .Field("slot", link->slot)
+        .Field("worker_pid", link->worker.process.pid());
+    Feed(event::WorkerImpaired{id, Impairment::kStopped, *stopped});
+  }
+  constexpr int kStrangersPerTurn = 64;
+  const auto is_known = [this](pid_t pid) {
+    return std::any_of(links_.begin(), links_.end(), [pid](const auto& entry) {
+      return entry.second->worker.process.pid() == pid;
+    });
+  };
+  if (ReapStrangers(is_known, kStrangersPerTurn) == kStrangersPerTurn) {
+    strangers_timer_->Start(absl::ZeroDuration());
+  }
+}
+
+void Master::LookAtHeartbeats() {
+  std::vector<Event> changes;
+  for (auto& [id, link] : links_) {
+    const WorkerSnapshot now = link->worker.scoreboard.Read();
+    const bool moves = now.waiting != 0 || now.turns != link->turn;
+    link->turn = now.turns;
+    const bool was_stuck = link->looks_in_turn >= kLooksWhenStuck;
+    link->looks_in_turn =
+        moves ? 0 : std::min(link->looks_in_turn + 1, kLooksWhenStuck);
+    const bool stuck = link->looks_in_turn >= kLooksWhenStuck;
+    if (stuck == was_stuck) continue;
+    LogEvent(stuck ? "worker_stuck" : "worker_moves_again",
+             google::GLOG_WARNING)
+        .Field("slot", link->slot)
+        .Field("worker_pid", link->worker.process.pid());
+    changes.push_back(event::WorkerImpaired{id, Impairment::kStuck, stuck});
+  }
+  for (Event& change : changes) Feed(std::move(change));
+  heartbeat_timer_->Start(kHeartbeatLook);
 }
 
 void Master::ReopenLog() {
@@ -216,7 +288,9 @@ void Master::Carry(const Action& action) {
   std::visit([this](const auto& what) { Do(what); }, action);
 }
 
-absl::StatusOr<SupervisorSettings> Master::Load(Generation generation) {
+absl::StatusOr<SupervisorSettings> Master::Load(
+    const action::LoadConfig& load) {
+  const Generation generation = load.generation;
   if (listeners_closed_) return absl::AbortedError("the server is stopping");
   absl::StatusOr<std::string> bytes = loader_.ReadFile();
   if (!bytes.ok()) return bytes.status();
@@ -225,8 +299,10 @@ absl::StatusOr<SupervisorSettings> Master::Load(Generation generation) {
   active_ = *config;
   absl::StatusOr<SupervisorSettings> settings = SettingsOf(**config);
   if (!settings.ok()) return settings.status();
-  if (absl::Status status = listeners_.Load(
-          generation, (*config)->listen, settings->workers, FlagsFor(**config));
+  const int slots =
+      WorkersAfterReload(load.configured, load.wanted, settings->workers);
+  if (absl::Status status = listeners_.Load(generation, (*config)->listen,
+                                            slots, FlagsFor(**config));
       !status.ok()) {
     return status;
   }
@@ -242,7 +318,7 @@ absl::StatusOr<SupervisorSettings> Master::Load(Generation generation) {
 }
 
 void Master::Do(const action::LoadConfig& load) {
-  absl::StatusOr<SupervisorSettings> settings = Load(load.generation);
+  absl::StatusOr<SupervisorSettings> settings = Load(load);
   if (settings.ok()) {
     LogListening(load.generation);
     Feed(event::ConfigLoaded{load.generation, *settings});
@@ -268,6 +344,22 @@ void Master::Do(const action::DropConfig& drop) {
   listeners_.Drop(drop.generation);
 }
 
+void Master::Do(const action::OpenSlots& open) {
+  const Config& config = *configs_.at(supervisor_->generation());
+  if (absl::Status status = listeners_.OpenSlots(open.slots, FlagsFor(config));
+      status.ok()) {
+    Feed(event::SlotsOpened{open.slots});
+  } else {
+    Feed(event::SlotsRefused{open.slots, std::string(status.message())});
+  }
+}
+
+void Master::Do(const action::Steer& steer) {
+  if (absl::Status status = listeners_.Steer(steer.live); !status.ok()) {
+    LOG(ERROR) << "new connections are not steered: " << status.message();
+  }
+}
+
 void Master::Do(const action::CloseSlot& close) {
   listeners_.CloseSlot(close.slot);
 }
@@ -283,6 +375,7 @@ void Master::Do(const action::AnnounceReady&) {
       LOG(ERROR) << status.message();
     }
   }
+  heartbeat_timer_->Start(kHeartbeatLook);
   LogEvent("ready")
       .Field("workers", supervisor_->wanted_workers())
       .Field("generation", supervisor_->generation());

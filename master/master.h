@@ -12,10 +12,13 @@
 //   * One thread, and no call that waits for a worker or a client. It reads no
 //     byte that a client sent.
 //   * A worker may write anything into its channel: a bounded number of
-//   messages
-//     is read a turn, each is taken as that worker's claim about itself, and
-//     descriptors that come with it are closed.
-//   * Children are known by pidfd and reaped one by one.
+//     messages is read a turn, each is taken as that worker's claim about
+//     itself, and descriptors that come with it are closed.
+//   * Children are known by pidfd and reaped one by one; strangers, which a PID
+//     1 inherits, after them.
+//   * Whether a worker is stuck in a turn of its loop is seen from its
+//     heartbeat, counted in looks and not in time: a container that was frozen
+//     for an hour is one look later.
 //
 // Contract: one Master a process, on the main thread. Run() returns the exit
 // code of the process (0, 1, 3); why it could not start is logged.
@@ -69,6 +72,8 @@ class Master {
   void OnSignals(WorkerId);
   void OnChannel(WorkerId id);
   void OnExit(WorkerId id);
+  void OnChildSignal();
+  void LookAtHeartbeats();
   // Whether there may be more to read.
   bool ReadMessage(Link& link);
   void OnMessage(Link& link, const ChannelMessage& message);
@@ -82,6 +87,10 @@ class Master {
   void Do(const action::Drain& drain);
   void Do(const action::StopWorker& stop);
   void Do(const action::Kill& kill);
+  void Do(const action::Adopt& adopt);
+  void Do(const action::Release& release);
+  void Do(const action::OpenSlots& open);
+  void Do(const action::Steer& steer);
   void Do(const action::LoadConfig& load);
   void Do(const action::CommitConfig& commit);
   void Do(const action::DropConfig& drop);
@@ -92,8 +101,9 @@ class Master {
   void Do(const action::Log& log);
 
   absl::Status Fork(const action::Fork& fork, pid_t& pid);
-  absl::StatusOr<SupervisorSettings> Load(Generation generation);
-  void Send(WorkerId worker, const ChannelMessage& message);
+  absl::StatusOr<SupervisorSettings> Load(const action::LoadConfig& load);
+  void Send(WorkerId worker, const ChannelMessage& message,
+            absl::Span<const int> fds = {});
 
   const ConfigLoader& loader_;
   const Services& services_;
@@ -113,6 +123,8 @@ class Master {
   std::optional<SignalFd> signals_;
   std::unique_ptr<Inlet> signal_inlet_;
   std::optional<Timer> timer_;
+  std::optional<Timer> heartbeat_timer_;
+  std::optional<Timer> strangers_timer_;
   std::map<WorkerId, std::unique_ptr<Link>> links_;
 
   std::optional<Supervisor> supervisor_;

@@ -45,16 +45,22 @@ struct Master::Link {
   Link(Master* master, const action::Fork& fork, WorkerProcess process)
       : id(fork.worker),
         slot(fork.slot),
+        generation(fork.generation),
         worker(std::move(process)),
         channel_inlet(master, &Master::OnChannel, fork.worker),
         exit_inlet(master, &Master::OnExit, fork.worker) {}
 
   const WorkerId id;
   const int slot;
+  const Generation generation;
   WorkerProcess worker;
   Inlet channel_inlet;  // both watch what `worker` owns
   Inlet exit_inlet;
   bool unknown_reported = false;
+  // Of the worker's loop at the last look, and for how many looks it has been
+  // in that same turn.
+  uint64_t turn = 0;
+  int looks_in_turn = 0;
 };
 
 }  // namespace baton

@@ -1,7 +1,10 @@
 // The master's dealings with its workers' processes and channels.
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
@@ -79,10 +82,36 @@ void Master::Do(const action::StopWorker& stop) {
   Send(stop.worker, StopMessage{});
 }
 
-void Master::Send(WorkerId worker, const ChannelMessage& message) {
+void Master::Do(const action::Adopt& adopt) {
+  // All of a batch fit one message (SCM_MAX_FD is 253 - unix(7)), and runs of
+  // numbers without a gap are what the message can say.
+  constexpr size_t kMostAtOnce = 200;
+  const std::vector<ListenerSlots::Adoptable> sockets =
+      listeners_.ForAdoption(links_.at(adopt.worker)->generation, adopt.slot);
+  for (size_t begin = 0; begin < sockets.size();) {
+    std::vector<int> fds;
+    while (begin + fds.size() < sockets.size() && fds.size() < kMostAtOnce &&
+           sockets[begin + fds.size()].number ==
+               sockets[begin].number + fds.size()) {
+      fds.push_back(sockets[begin + fds.size()].fd);
+    }
+    Send(adopt.worker,
+         AdoptMessage{static_cast<uint32_t>(adopt.slot), sockets[begin].number},
+         fds);
+    begin += fds.size();
+  }
+}
+
+void Master::Do(const action::Release& release) {
+  Send(release.worker,
+       ReleaseMessage{static_cast<uint32_t>(release.slot), release.ticket});
+}
+
+void Master::Send(WorkerId worker, const ChannelMessage& message,
+                  absl::Span<const int> fds) {
   Link& link = *links_.at(worker);
   const FdChannel::SendResult result =
-      link.worker.channel.Send(EncodeMessage(message));
+      link.worker.channel.Send(EncodeMessage(message), fds);
   switch (result.code) {
     case FdChannel::SendCode::kSent:
     case FdChannel::SendCode::kEof:  // its exit is about to be told
@@ -150,6 +179,13 @@ void Master::OnMessage(Link& link, const ChannelMessage& message) {
     Feed(event::WorkerDrained{link.id, drained->connections_cut});
   } else if (std::holds_alternative<ReplaceMeMessage>(message)) {
     Feed(event::ReplaceRequested{link.id});
+  } else if (const auto* released = std::get_if<ReleasedMessage>(&message)) {
+    constexpr uint32_t kNoSlot = std::numeric_limits<int>::max();
+    Feed(event::SlotReleased{
+        link.id, static_cast<int>(std::min(released->slot, kNoSlot)),
+        released->ticket});
+  } else if (const auto* full = std::get_if<FullMessage>(&message)) {
+    Feed(event::WorkerImpaired{link.id, Impairment::kFull, full->full});
   } else if (!std::exchange(link.unknown_reported, true)) {
     LOG(WARNING) << WorkerRole(link.slot)
                  << " sent a message that means nothing here: "

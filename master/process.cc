@@ -97,6 +97,33 @@ std::optional<ExitStatus> Process::Wait(int flags) {
   return ExitStatus::Signalled(info.si_status, info.si_code == CLD_DUMPED);
 }
 
+std::optional<bool> Process::StopChange() {
+  std::optional<bool> stopped;
+  siginfo_t info = {};
+  // ECHILD: it has ended, and only that is left to be told.
+  while (waitid(P_PIDFD, static_cast<id_t>(pidfd_.get()), &info,
+                WSTOPPED | WCONTINUED | WNOHANG) == 0 &&
+         info.si_pid != 0) {
+    stopped = info.si_code == CLD_STOPPED;
+    info = {};
+  }
+  return stopped;
+}
+
+int ReapStrangers(absl::FunctionRef<bool(pid_t)> is_known, int limit) {
+  int reaped = 0;
+  for (; reaped < limit; ++reaped) {
+    siginfo_t info = {};
+    // Looked at first: a known child's status belongs to its Process.
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+        info.si_pid == 0 || is_known(info.si_pid)) {
+      break;
+    }
+    waitid(P_PID, static_cast<id_t>(info.si_pid), &info, WEXITED | WNOHANG);
+  }
+  return reaped;
+}
+
 std::optional<ExitStatus> Process::Reap() { return Wait(WNOHANG); }
 
 ExitStatus Process::WaitAndReap() { return *Wait(0); }

@@ -34,6 +34,12 @@
 
 namespace baton {
 
+// Reaps children that nobody here has forked: as PID 1, or as a subreaper, a
+// process inherits orphans. The exit of a known child that has not been reaped
+// is left alone, and may hide strangers until it is. Returns how many, at most
+// `limit`.
+int ReapStrangers(absl::FunctionRef<bool(pid_t)> is_known, int limit);
+
 class Process {
  public:
   // Errors: the errno's code (EAGAIN: too many processes; ENOMEM; EMFILE).
@@ -52,6 +58,10 @@ class Process {
   std::optional<ExitStatus> Reap();
   // The same, and waits for it.
   ExitStatus WaitAndReap();
+
+  // Whether a signal has stopped it (true) or continued it since the last call;
+  // nothing if neither. SIGCHLD tells of both.
+  std::optional<bool> StopChange();
 
   // Nothing happens if it has ended.
   void Kill(int signal) const;

@@ -3,11 +3,14 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <thread>
 
+#include "glog/logging.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "net/event_loop.h"
@@ -93,6 +96,60 @@ TEST(ProcessTest, AChildThatCannotBeWatchedIsNotLeftBehind) {
   siginfo_t info;
   EXPECT_EQ(waitid(P_ALL, 0, &info, WEXITED | WNOHANG), -1);
   EXPECT_EQ(errno, ECHILD);
+}
+
+TEST(ProcessTest, StopsAndContinuationsAreTold) {
+  auto process = Process::Fork([] { return Forever(); });
+  ASSERT_TRUE(process.ok());
+  EXPECT_EQ(process->StopChange(), std::nullopt);
+  siginfo_t info = {};
+  const auto await = [&](int what) {  // without taking it away
+    return waitid(P_PID, static_cast<id_t>(process->pid()), &info,
+                  what | WNOWAIT) == 0;
+  };
+  process->Kill(SIGSTOP);
+  ASSERT_TRUE(await(WSTOPPED));
+  EXPECT_EQ(process->StopChange(), true);
+  EXPECT_EQ(process->StopChange(), std::nullopt);
+  process->Kill(SIGCONT);
+  ASSERT_TRUE(await(WCONTINUED));
+  EXPECT_EQ(process->StopChange(), false);
+  process->Kill(SIGKILL);
+  ASSERT_TRUE(await(WEXITED));
+  EXPECT_EQ(process->StopChange(), std::nullopt) << "its end is no change";
+  EXPECT_EQ(process->WaitAndReap(), ExitStatus::Signalled(SIGKILL));
+}
+
+// In a process of its own: what it inherits is not the test's.
+TEST(ProcessTest, StrangersAreReapedAndKnownChildrenLeftAlone) {
+  auto subreaper = Process::Fork([] {
+    PCHECK(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
+    int gone[2];
+    PCHECK(pipe(gone) == 0);
+    auto known = Process::Fork([] { return 7; });
+    auto parent = Process::Fork([&] {
+      // Orphans, one after another, whose ends the pipe tells.
+      for (int i = 0; i < 3; ++i) {
+        if (fork() == 0) _exit(0);
+      }
+      return 0;
+    });
+    close(gone[1]);
+    char byte;
+    PCHECK(read(gone[0], &byte, 1) == 0);  // all of them have ended
+    parent->WaitAndReap();
+    int reaped = 0;
+    const pid_t known_pid = known->pid();
+    // The known one may stand in front until it is reaped.
+    const auto is_known = [&](pid_t pid) { return pid == known_pid; };
+    reaped += ReapStrangers(is_known, 100);
+    if (known->WaitAndReap() != ExitStatus::Exited(7)) return 1;
+    reaped += ReapStrangers(is_known, 2);
+    reaped += ReapStrangers(is_known, 100);
+    return reaped == 3 ? 0 : 2;
+  });
+  ASSERT_TRUE(subreaper.ok());
+  EXPECT_EQ(subreaper->WaitAndReap(), ExitStatus::Exited(0));
 }
 
 using ProcessDeathTest = testing::Test;

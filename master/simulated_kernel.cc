@@ -17,9 +17,11 @@ constexpr absl::Duration kHealBound = absl::Seconds(90);
 SimulatedKernel::SimulatedKernel(uint32_t seed)
     : seed_(seed),
       random_(seed),
+      honest_(Chance(50)),
+      linger_(absl::Milliseconds(Below(5000))),
       first_settings_(RandomSettings()),
       supervisor_(first_settings_) {
-  for (int i = 0; i < first_settings_.workers; ++i) open_slots_.insert(i);
+  for (int i = 0; i < first_settings_.workers; ++i) group_.push_back(i);
   Feed(event::Start{});
   // A start amid faults mostly fails, and then there is little to see.
   if (Chance(90)) Heal();
@@ -33,6 +35,8 @@ SupervisorSettings SimulatedKernel::RandomSettings() {
   settings.max_draining = 1 + Below(kMostDraining);
   if (Chance(30)) settings.drain_delay = absl::Milliseconds(Below(5000));
   settings.stop_timeout = absl::Milliseconds(Below(10'000));
+  settings.linger = linger_;
+  if (Chance(10)) settings.crash_loop_limit = 1 + Below(20);
   return settings;
 }
 
@@ -56,6 +60,8 @@ void SimulatedKernel::Step() {
     Deliver(*process);
   } else if (dice < 76 && load_asked_.has_value()) {
     AnswerLoad();
+  } else if (dice < 76 && open_asked_.has_value()) {
+    AnswerOpen();
   } else if (dice < 86) {
     TimePasses();
   } else if (healing_) {
@@ -79,15 +85,37 @@ void SimulatedKernel::AnswerFork(Process& process) {
 }
 
 void SimulatedKernel::AnswerLoad() {
-  const Generation generation = *load_asked_;
+  const action::LoadConfig asked = *load_asked_;
   load_asked_.reset();
   if (!healing_ && Chance(25)) {
     reload_going_.reset();
-    return Feed(event::ConfigRejected{generation, "simulated"});
+    return Feed(event::ConfigRejected{asked.generation, "simulated"});
   }
-  loaded_settings_ = RandomSettings();
-  for (int i = 0; i < loaded_settings_.workers; ++i) open_slots_.insert(i);
-  Feed(event::ConfigLoaded{generation, loaded_settings_});
+  SupervisorSettings settings = RandomSettings();
+  if (Chance(50)) settings.workers = asked.configured;
+  OpenUpTo(
+      WorkersAfterReload(asked.configured, asked.wanted, settings.workers));
+  Feed(event::ConfigLoaded{asked.generation, settings});
+}
+
+void SimulatedKernel::AnswerOpen() {
+  const int slots = *open_asked_;
+  open_asked_.reset();
+  if (!healing_ && Chance(25)) {
+    return Feed(event::SlotsRefused{slots, "bind: simulated"});
+  }
+  OpenUpTo(slots);
+  Feed(event::SlotsOpened{slots});
+}
+
+// A group that grows is steered to the sockets that it had.
+void SimulatedKernel::OpenUpTo(int slots) {
+  const auto before = static_cast<int>(group_.size());
+  for (int i = before; i < slots; ++i) {
+    if (!steered_.has_value()) steered_ = before;
+    group_.push_back(i);
+    left_.erase(i);
+  }
 }
 
 void SimulatedKernel::WorkerGetsOn(Process& process) {
@@ -110,7 +138,17 @@ void SimulatedKernel::WorkerHandles(Process& process, const Action& message) {
     process.outbox.push_back(event::WorkerServing{process.id});
   } else if (std::holds_alternative<action::StopAccepting>(message)) {
     process.accepting = false;
+    for (int slot : process.adopted) emptied_[slot] = now_;
+    process.adopted.clear();
     process.outbox.push_back(event::AcceptStopped{process.id});
+  } else if (const auto* adopt = std::get_if<action::Adopt>(&message)) {
+    process.adopted.insert(adopt->slot);
+  } else if (const auto* release = std::get_if<action::Release>(&message)) {
+    if (process.adopted.erase(release->slot) == 1) {
+      emptied_[release->slot] = now_;
+    }
+    process.outbox.push_back(
+        event::SlotReleased{process.id, release->slot, release->ticket});
   } else if (std::holds_alternative<action::Drain>(message)) {
     // Some connections last for ever; then only the time-out ends it.
     if (!healing_ && Chance(50)) return;
@@ -125,6 +163,7 @@ void SimulatedKernel::WorkerHandles(Process& process, const Action& message) {
 void SimulatedKernel::Die(Process& process, ExitStatus status) {
   process.alive = false;
   process.accepting = false;
+  process.adopted.clear();
   process.status = status;
   // The channel's end may be seen before the exit.
   process.outbox.push_back(event::WorkerBroken{process.id, "channel closed"});
@@ -147,7 +186,7 @@ void SimulatedKernel::Deliver(Process& process) {
 void SimulatedKernel::Fault() {
   Process* process = AnyProcess();
   if (process == nullptr || !process->alive || !process->forked) return;
-  switch (Below(8)) {
+  switch (Below(11)) {
     case 0:
     case 1:
       return Die(*process, ExitStatus::Signalled(SIGKILL));
@@ -162,23 +201,46 @@ void SimulatedKernel::Fault() {
       process->outbox.push_back(
           event::WorkerBroken{process->id, "garbage on the channel"});
       return;
+    case 6:
+    case 7:
+    case 8:
+      return Impair(*process, static_cast<Impairment>(Below(kImpairments)),
+                    Chance(50));
     default:
       return HostileMessage(*process);
   }
 }
 
+void SimulatedKernel::Impair(Process& process, Impairment what, bool on) {
+  const auto bit = static_cast<uint8_t>(1 << static_cast<int>(what));
+  if (((process.impairments & bit) != 0) == on) return;
+  process.impairments ^= bit;
+  const event::WorkerImpaired event{process.id, what, on};
+  // The worker says itself when it is full; the rest is seen from outside.
+  if (what == Impairment::kFull) {
+    process.outbox.push_back(event);
+  } else {
+    Feed(event);
+  }
+}
+
 void SimulatedKernel::HostileMessage(Process& process) {
+  if (honest_) return;
   const WorkerId id = process.id;
-  const Event claims[] = {event::WorkerReady{id}, event::WorkerServing{id},
+  const Event claims[] = {event::WorkerReady{id},
+                          event::WorkerServing{id},
                           event::AcceptStopped{id},
                           event::WorkerDrained{id, ~uint64_t{0} >> 1},
-                          event::ReplaceRequested{id}};
+                          event::ReplaceRequested{id},
+                          event::SlotReleased{id, Below(6) - 1, ~uint64_t{0}},
+                          event::WorkerImpaired{id, Impairment::kFull, true}};
   process.outbox.push_back(claims[Below(static_cast<int>(std::size(claims)))]);
 }
 
 void SimulatedKernel::Operator() {
   const int dice = Below(100);
-  if (dice < 45) return Feed(event::ReloadRequested{});
+  if (dice < 30) return Feed(event::ReloadRequested{});
+  if (dice < 60) return Feed(event::ScaleRequested{Chance(50) ? 1 : -1});
   if (dice < 90) {
     Process* process = AnyProcess();
     if (process == nullptr || !process->alive) return;
@@ -206,7 +268,15 @@ void SimulatedKernel::TimePasses() {
 
 void SimulatedKernel::Heal() {
   healing_ = true;
-  for (auto& [id, process] : processes_) process.hung = false;
+  for (auto& [id, process] : processes_) {
+    process.hung = false;
+    for (int what = 0; what < kImpairments; ++what) {
+      Impair(process, static_cast<Impairment>(what), false);
+    }
+    // Also if it only claimed to be.
+    process.outbox.push_back(
+        event::WorkerImpaired{id, Impairment::kFull, false});
+  }
   const Instant bound = now_ + kHealBound;
   // Everything that is under way is finished before time passes.
   while (now_ < bound && !exit_code_.has_value()) {
@@ -234,6 +304,10 @@ void SimulatedKernel::Heal() {
     }
     if (load_asked_.has_value()) {
       AnswerLoad();
+      idle = false;
+    }
+    if (open_asked_.has_value()) {
+      AnswerOpen();
       idle = false;
     }
     if (!idle) continue;
@@ -274,6 +348,7 @@ void SimulatedKernel::Stop() {
       Fault();
     } else {
       if (load_asked_.has_value()) AnswerLoad();
+      if (open_asked_.has_value()) AnswerOpen();
       now_ = std::min(std::max(now_, supervisor_.next_deadline()),
                       now_ + absl::Milliseconds(Below(100)));
       Feed(event::Timer{});

@@ -51,7 +51,8 @@ class SimulatedKernel {
     bool alive = true;
     bool hung = false;
     bool accepting = false;  // told to serve and not yet stopped
-    bool claimed_serving = false;
+    std::set<int> adopted;   // slots from which it accepts too
+    uint8_t impairments = 0;
     bool kill_pending = false;         // SIGKILL sent, takes effect later
     std::deque<Action> inbox;          // from the master, in order
     std::deque<Event> outbox;          // to the master, in order
@@ -67,6 +68,9 @@ class SimulatedKernel {
   // Steps.
   void AnswerFork(Process& process);
   void AnswerLoad();
+  void AnswerOpen();
+  void Impair(Process& process, Impairment what, bool on);
+  void OpenUpTo(int slots);
   void WorkerGetsOn(Process& process);
   void WorkerHandles(Process& process, const Action& message);
   void Deliver(Process& process);
@@ -86,6 +90,10 @@ class SimulatedKernel {
   void Do(const action::Drain& drain) { Send(drain.worker, drain); }
   void Do(const action::StopWorker& stop) { Send(stop.worker, stop); }
   void Do(const action::Kill& kill);
+  void Do(const action::Adopt& adopt);
+  void Do(const action::Release& release) { Send(release.worker, release); }
+  void Do(const action::OpenSlots& open);
+  void Do(const action::Steer& steer);
   void Do(const action::LoadConfig& load);
   void Do(const action::CommitConfig& commit);
   void Do(const action::DropConfig& drop);
@@ -93,36 +101,46 @@ class SimulatedKernel {
   void Do(const action::CloseListeners&);
   void Do(const action::AnnounceReady&);
   void Do(const action::Exit& exit);
-  void Do(const action::Log&) {}
+  void Do(const action::Log& log);
   void Send(WorkerId worker, const Action& message);
 
   // Invariants.
   void CheckAfterStep();
   void CheckRoles();
   void CheckSlotsServed();
+  void CheckAdoption();
+  void CheckNewConnections();
   void CheckSettled();
 
   uint32_t seed_;
   std::mt19937 random_;
+  const bool honest_;  // no worker says what is not so
+  const absl::Duration linger_;
   SupervisorSettings first_settings_;
   Supervisor supervisor_;
   Instant now_ = absl::Seconds(100);
   int steps_ = 0;
   bool healing_ = false;
   bool stop_asked_ = false;
+  bool crash_loop_ = false;
 
   std::map<WorkerId, Process> processes_;
   WorkerId highest_worker_ = 0;
-  std::set<int> open_slots_;  // whose sockets exist
+  // The reuseport group: the slots of its sockets, by index. New connections go
+  // to the first `steered_` ones, or to all if there is no program.
+  std::vector<int> group_;
+  std::optional<int> steered_;
+  std::map<int, Instant> left_;     // since when a slot gets no new connections
+  std::map<int, Instant> emptied_;  // when an adopter took all that was queued
+  std::optional<int> open_asked_;   // OpenSlots, not answered
   bool listeners_open_ = true;
   bool announced_ = false;
   std::optional<int> exit_code_;
 
   bool dropped_in_use_ = false;
-  std::set<WorkerId> served_before_;        // the event that is being handled
-  std::optional<Generation> load_asked_;    // LoadConfig, not answered
+  std::set<WorkerId> served_before_;  // the event that is being handled
+  std::optional<action::LoadConfig> load_asked_;  // not answered
   std::optional<Generation> reload_going_;  // until commit, drop or rejection
-  SupervisorSettings loaded_settings_;
 };
 
 }  // namespace baton

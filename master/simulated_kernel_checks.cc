@@ -33,7 +33,8 @@ void SimulatedKernel::Carry(const Action& action) {
 void SimulatedKernel::Do(const action::Fork& fork) {
   CHECK_GT(fork.worker, highest_worker_) << "a worker's name is used twice";
   highest_worker_ = fork.worker;
-  CHECK_EQ(open_slots_.count(fork.slot), 1u) << "a slot without sockets";
+  CHECK_LT(fork.slot, static_cast<int>(group_.size()))
+      << "a slot without sockets";
   CHECK(listeners_open_);
   Process process;
   process.id = fork.worker;
@@ -45,7 +46,7 @@ void SimulatedKernel::Do(const action::Fork& fork) {
 
 void SimulatedKernel::Send(WorkerId worker, const Action& message) {
   const auto it = processes_.find(worker);
-  CHECK(it != processes_.end() && it->second.forked)
+  CHECK(it != processes_.end() && it->second.forked && !it->second.kill_pending)
       << "a message to worker " << worker << ", which is no child of ours";
   it->second.inbox.push_back(message);
 }
@@ -75,7 +76,9 @@ void SimulatedKernel::Do(const action::Kill& kill) {
 void SimulatedKernel::Do(const action::LoadConfig& load) {
   CHECK(!reload_going_.has_value()) << "two reloads at once";
   CHECK_GT(load.generation, supervisor_.generation());
-  load_asked_ = reload_going_ = load.generation;
+  CHECK(!open_asked_.has_value());
+  load_asked_ = load;
+  reload_going_ = load.generation;
   dropped_in_use_ = false;  // a roll back that was overtaken
 }
 
@@ -100,9 +103,31 @@ void SimulatedKernel::Do(const action::DropConfig& drop) {
   }
 }
 
+void SimulatedKernel::Do(const action::Adopt& adopt) {
+  Send(adopt.worker, adopt);
+  const SupervisedWorker& worker = *supervisor_.FindWorker(adopt.worker);
+  CHECK(Accepts(worker.phase) && worker.slot != adopt.slot);
+  CHECK_LT(adopt.slot, static_cast<int>(group_.size()));
+}
+
+void SimulatedKernel::Do(const action::OpenSlots& open) {
+  CHECK(!open_asked_.has_value() && !load_asked_.has_value());
+  CHECK_GT(open.slots, static_cast<int>(group_.size()));
+  open_asked_ = open.slots;
+}
+
+void SimulatedKernel::Do(const action::Steer& steer) {
+  CHECK_GE(steer.live, 1);
+  CHECK_LE(steer.live, static_cast<int>(group_.size()));
+  const int before = steered_.value_or(static_cast<int>(group_.size()));
+  for (int i = steer.live; i < before; ++i) left_[group_[i]] = now_;
+  for (int i = before; i < steer.live; ++i) left_.erase(group_[i]);
+  steered_ = steer.live;
+  if (steer.live == static_cast<int>(group_.size())) steered_.reset();
+}
+
 void SimulatedKernel::Do(const action::CloseSlot& close) {
-  CHECK_EQ(open_slots_.erase(close.slot), 1u) << "closed twice";
-  CHECK(open_slots_.empty() || *open_slots_.rbegin() < close.slot)
+  CHECK(!group_.empty() && group_.back() == close.slot)
       << "closed in the middle of the group";
   CHECK_GE(close.slot, supervisor_.wanted_workers());
   CHECK(!load_asked_.has_value());
@@ -110,6 +135,22 @@ void SimulatedKernel::Do(const action::CloseSlot& close) {
     CHECK(worker.slot != close.slot || !Accepts(worker.phase))
         << "worker " << id << " still accepts from slot " << close.slot;
   }
+  // Whoever had begun to connect before it was left has been served.
+  CHECK(steered_.has_value() && *steered_ <= close.slot)
+      << "new connections go to slot " << close.slot;
+  const auto left = left_.find(close.slot);
+  if (left != left_.end()) {
+    CHECK_GE(now_ - left->second, linger_)
+        << "slot " << close.slot << " did not linger";
+  }
+  // Its queue was emptied since, unless its adopter only says so.
+  if (left != left_.end() && honest_) {
+    const auto emptied = emptied_.find(close.slot);
+    CHECK(emptied != emptied_.end() && emptied->second >= left->second)
+        << "nobody has emptied the queue of slot " << close.slot;
+  }
+  group_.pop_back();
+  if (*steered_ == static_cast<int>(group_.size())) steered_.reset();
 }
 
 void SimulatedKernel::Do(const action::CloseListeners&) {
@@ -125,11 +166,17 @@ void SimulatedKernel::Do(const action::AnnounceReady&) {
   }
 }
 
+void SimulatedKernel::Do(const action::Log& log) {
+  // The one stop that nobody asks for.
+  if (log.name == std::string("crash_loop")) stop_asked_ = crash_loop_ = true;
+}
+
 void SimulatedKernel::Do(const action::Exit& exit) {
   exit_code_ = exit.code;
   CHECK(!listeners_open_);
   CHECK(stop_asked_ || exit.code == 1) << "ended unasked";
-  CHECK(!announced_ || exit.code == 0 || exit.code == 3);
+  CHECK(!announced_ || exit.code == 0 || exit.code == 3 || crash_loop_);
+  CHECK_EQ(exit.code == 4, crash_loop_);
   for (const auto& [id, process] : processes_) {
     CHECK(process.kill_pending) << "worker " << id << " is left behind";
   }
@@ -139,6 +186,8 @@ void SimulatedKernel::CheckAfterStep() {
   if (exit_code_.has_value()) return;
   CheckRoles();
   CheckSlotsServed();
+  CheckAdoption();
+  CheckNewConnections();
 }
 
 // Each worker has one place, and each place a worker that exists.
@@ -182,6 +231,50 @@ void SimulatedKernel::CheckSlotsServed() {
   }
 }
 
+// Where nobody of a slot's own accepts, somebody else does if there is anybody
+// who can.
+void SimulatedKernel::CheckAdoption() {
+  const ServerState state = supervisor_.state();
+  if (state == ServerState::kStarting || state == ServerState::kStopping) {
+    return;
+  }
+  const auto fit = [this](WorkerId id) {
+    const SupervisedWorker* worker = supervisor_.FindWorker(id);
+    return worker != nullptr && worker->phase == WorkerPhase::kServing &&
+           worker->impairments == 0 && worker->broken_reason.empty();
+  };
+  const auto& slots = supervisor_.slots();
+  for (size_t i = 0; i < group_.size(); ++i) {
+    const SupervisedSlot& slot = slots.at(i);
+    const SupervisedWorker* own = supervisor_.FindWorker(slot.current);
+    if (slot.generation != 0 && own != nullptr && own->impairments == 0) {
+      CHECK_EQ(slot.adopter, 0u) << "slot " << i << " is adopted for nothing";
+      continue;
+    }
+    if (slot.closing) continue;
+    bool somebody = false;
+    for (size_t j = 0; j < slots.size(); ++j) {
+      somebody = somebody || (j != i && fit(slots[j].current));
+    }
+    CHECK(!somebody || fit(slot.adopter))
+        << "slot " << i << " has nobody who accepts";
+  }
+}
+
+// They must not go where nobody is or will be.
+void SimulatedKernel::CheckNewConnections() {
+  if (supervisor_.state() == ServerState::kStarting ||
+      supervisor_.state() == ServerState::kStopping) {
+    return;
+  }
+  const int to = steered_.value_or(static_cast<int>(group_.size()));
+  for (int i = 0; i < to; ++i) {
+    const SupervisedSlot& slot = supervisor_.slots().at(group_[i]);
+    CHECK(slot.generation != 0 && !slot.closed && !slot.closing)
+        << "new connections go to slot " << group_[i];
+  }
+}
+
 void SimulatedKernel::CheckSettled() {
   if (exit_code_.has_value()) return;
   CHECK(!stop_asked_) << "the stop did not end";
@@ -202,7 +295,9 @@ void SimulatedKernel::CheckSettled() {
     ++serving;
   }
   CHECK_EQ(serving, supervisor_.wanted_workers());
-  for (int i = 0; i < serving; ++i) CHECK_EQ(open_slots_.count(i), 1u);
+  CHECK_EQ(static_cast<int>(group_.size()), serving);
+  CHECK(!steered_.has_value()) << "the kernel's own choice is better";
+  CHECK(!open_asked_.has_value());
 }
 
 }  // namespace baton

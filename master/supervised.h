@@ -40,6 +40,7 @@ struct SupervisedWorker {
   Instant deadline = absl::InfiniteDuration();  // of the phase
   Instant serving_since = absl::InfiniteDuration();
   bool replace_wanted = false;
+  uint8_t impairments = 0;  // a bit for each Impairment
   // Its channel is gone. Normally its exit is about to be told; if not, it is
   // killed at broken_deadline.
   std::string broken_reason;
@@ -62,7 +63,17 @@ struct SupervisedSlot {
   uint64_t restarts = 0;   // after deaths, not reloads
   std::optional<ExitStatus> last_exit;
 
-  bool closed = false;  // its sockets are
+  // Its sockets. In the order of a slot's life:
+  bool live = false;  // new connections are steered to them
+  // No longer live: connections that had begun may still arrive until then.
+  Instant linger_until = absl::ZeroDuration();
+  bool closing = false;  // nobody shall accept from them any more
+  bool closed = false;
+  // Who accepts from them beside or instead of `current`, 0 = nobody; and who
+  // was told to stop that and has not answered.
+  WorkerId adopter = 0;
+  WorkerId releaser = 0;
+  uint64_t release_ticket = 0;
 };
 
 }  // namespace baton

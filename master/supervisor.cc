@@ -9,7 +9,7 @@
 namespace baton {
 
 Supervisor::Supervisor(const SupervisorSettings& settings)
-    : settings_(settings) {
+    : settings_(settings), configured_workers_(settings.workers) {
   CHECK_GE(settings.workers, 1);
   CHECK_GE(settings.max_draining, 1);
 }
@@ -37,6 +37,14 @@ Instant Supervisor::next_deadline() const {
     }
   }
   if (RollSlotWaitsForFork()) consider(roll_->fork_deadline);
+  if (forks_allowed()) {
+    for (const SupervisedSlot& slot : slots_) {
+      // Once passed, it is something else that is waited for.
+      if (slot.generation == 0 && !slot.closed && slot.linger_until > now_) {
+        consider(slot.linger_until);
+      }
+    }
+  }
   return next;
 }
 
@@ -60,9 +68,13 @@ ServerState Supervisor::state() const {
 
 void Supervisor::Settle() {
   ExpireDeadlines();
+  ApplyScale();
   ForkWhereWanted();
   AdvanceStart();
   AdvanceRoll();
+  UpdateSteering();
+  UpdateAdoption();
+  NoteScaled();
   CloseUnusedSlots();
   AdvanceStop();
 }
@@ -85,6 +97,7 @@ void Supervisor::ExpireDeadlines() {
 
 void Supervisor::ForkWhereWanted() {
   if (!forks_allowed()) return;
+  UpdateSteering();  // before somebody is told to accept no more
   for (size_t i = 0; i < slots_.size(); ++i) {
     if (slots_[i].generation == 0) {
       if (SupervisedWorker* worker = Find(slots_[i].incoming)) Discard(*worker);
@@ -94,31 +107,6 @@ void Supervisor::ForkWhereWanted() {
     } else if (WantsWorker(slots_[i]) && now_ >= slots_[i].retry_at) {
       ForkWorker(static_cast<int>(i));
     }
-  }
-}
-
-void Supervisor::CloseUnusedSlots() {
-  // The sockets of a slot that a load in progress may want are not ours to
-  // close, nor those that a roll back would need.
-  if (!forks_allowed() || loading_ != 0 || phase_ == Phase::kStarting) return;
-  const int wanted = std::max(settings_.workers,
-                              roll_.has_value() ? roll_->settings.workers : 0);
-  // From the tail: closing a socket in the middle of a reuseport group moves
-  // the last one to its place.
-  for (int i = static_cast<int>(slots_.size()) - 1; i >= wanted; --i) {
-    SupervisedSlot& slot = slots_[i];
-    if (slot.current != 0 || slot.incoming != 0) return;
-    for (WorkerId id : slot.outgoing) {
-      if (Find(id)->phase == WorkerPhase::kRetiring) return;
-    }
-    if (!slot.closed) {
-      slot.closed = true;
-      Emit(action::CloseSlot{i});
-    }
-  }
-  while (static_cast<int>(slots_.size()) > wanted &&
-         slots_.back().outgoing.empty()) {
-    slots_.pop_back();
   }
 }
 
@@ -147,7 +135,13 @@ void Supervisor::AdvanceStart() {
   }
   if (all(&SupervisedSlot::current, WorkerPhase::kServing)) {
     phase_ = Phase::kUp;
+    steered_ = settings_.workers;  // all sockets there are
     Emit(action::AnnounceReady{});
+    // One that asked to be replaced meanwhile has a successor that waits.
+    for (SupervisedSlot& slot : slots_) {
+      SupervisedWorker* next = Find(slot.incoming);
+      if (next != nullptr && next->phase == WorkerPhase::kReady) Serve(*next);
+    }
   }
 }
 

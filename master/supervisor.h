@@ -29,6 +29,14 @@
 //     before the roll is through, the slots that are done are rolled back. More
 //     requests meanwhile make one more reload afterwards.
 //   * A worker that asks for it is replaced like in a roll.
+//   * A slot whose worker is gone, full, stuck or stopped is adopted at once: a
+//     sibling accepts from its sockets too, until they have a worker again.
+//   * More workers: sockets first, then the worker, and new connections are
+//     steered to it when it serves. Fewer: connections are steered away first;
+//     the sockets linger, adopted, until no handshake can be under way in
+//     them; then they are closed, the last slot's first.
+//   * Too many failures in a minute (crash_loop_limit): like Terminate, and
+//     exit code 4.
 //   * Terminate: drain_delay, then accept no more, then drain within
 //     stop_timeout. Again after more than a second, or Quit: at once.
 //
@@ -40,6 +48,7 @@
 // action::Exit it does nothing more. Not thread-safe.
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -68,6 +77,8 @@ class Supervisor {
   // A second Terminate counts as Quit after more than this: a terminal and a
   // wrapper often send it twice.
   static constexpr absl::Duration kSecondTerminate = absl::Seconds(1);
+  // Failures further back do not count towards crash_loop_limit.
+  static constexpr absl::Duration kCrashLoopWindow = absl::Seconds(60);
 
   // `settings` are those of generation 1.
   explicit Supervisor(const SupervisorSettings& settings);
@@ -108,15 +119,16 @@ class Supervisor {
   // A reload under way: loaded, and now rolled slot by slot.
   struct Roll {
     Generation target = 0;
-    SupervisorSettings settings;
-    bool back = false;  // the target has failed
+    SupervisorSettings settings;  // workers: as many as are wanted
+    int configured = 0;           // workers, as the configuration has it
+    bool back = false;            // the target has failed
     std::string reason;
     int slot = -1;  // in work, -1 = none
     // A slot whose forks fail holds the roll up until then.
     Instant fork_deadline = absl::InfiniteDuration();
   };
 
-  // Events (supervisor.cc, supervisor_reload.cc, supervisor_stop.cc).
+  // Events (in the file of their subject).
   void On(const event::Start&);
   void On(const event::Forked& event);
   void On(const event::ForkFailed& event);
@@ -125,8 +137,13 @@ class Supervisor {
   void On(const event::AcceptStopped& event);
   void On(const event::WorkerDrained& event);
   void On(const event::ReplaceRequested& event);
+  void On(const event::SlotReleased& event);
+  void On(const event::WorkerImpaired& event);
   void On(const event::WorkerBroken& event);
   void On(const event::WorkerExited& event);
+  void On(const event::ScaleRequested& event);
+  void On(const event::SlotsOpened& event);
+  void On(const event::SlotsRefused& event);
   void On(const event::ReloadRequested&);
   void On(const event::ConfigLoaded& event);
   void On(const event::ConfigRejected& event);
@@ -141,12 +158,28 @@ class Supervisor {
   void ForkWhereWanted();
   void AdvanceStart();
   void AdvanceRoll();
-  void CloseUnusedSlots();
   void AdvanceStop();
 
   // Start.
   std::string LateStartReason() const;
   void FailStart(const std::string& reason);
+
+  // Sockets and who accepts from them (supervisor_sockets.cc).
+  int OpenSlotCount() const;
+  void ApplyScale();
+  void ServeSlots(int count);
+  void NoteScaled();
+  void LeaveSlot(SupervisedSlot& slot);
+  void UpdateSteering();
+  bool NeedsAdopter(const SupervisedSlot& slot) const;
+  bool MayAdopt(WorkerId id) const;
+  WorkerId ChooseAdopter(int slot) const;
+  WorkerId ReleaseAdopter(int slot);
+  void UpdateAdoption();
+  void MoveAdoptionsFrom(WorkerId worker);
+  void EndAdoptions(WorkerId worker);
+  bool ReleasedForClosing(int number);
+  void CloseUnusedSlots();
 
   // Workers and slots (supervisor_workers.cc).
   SupervisedWorker* Find(WorkerId id);
@@ -196,6 +229,7 @@ class Supervisor {
   }
 
   // Stop (supervisor_stop.cc).
+  void CountFailure();
   void BeginDrain();
   void BeginQuit();
   void EndServing(SupervisedWorker& worker);
@@ -208,7 +242,8 @@ class Supervisor {
       const SupervisedWorker& worker,
       std::vector<std::pair<const char*, action::Log::Value>> more = {});
 
-  SupervisorSettings settings_;
+  SupervisorSettings settings_;  // workers: as many as are wanted
+  int configured_workers_;       // as the configuration has it
   Phase phase_ = Phase::kIdle;
   Instant now_ = absl::ZeroDuration();
   std::vector<Action> actions_;
@@ -216,11 +251,16 @@ class Supervisor {
   std::vector<SupervisedSlot> slots_;
   std::map<WorkerId, SupervisedWorker> workers_;
   WorkerId last_worker_ = 0;
+  uint64_t last_ticket_ = 0;
 
   Generation generation_ = 1;
   Generation last_generation_ = 1;  // the highest number that is used up
   Generation loading_ = 0;          // asked for by LoadConfig, 0 = none
   bool reload_pending_ = false;
+  int pending_scale_ = 0;  // workers more or less, as soon as it can be done
+  int opening_ = 0;        // asked for by OpenSlots, 0 = none
+  bool scaling_ = false;
+  int steered_ = 0;  // new connections go to so many slots
   std::optional<Roll> roll_;
   std::optional<ReloadResult> last_reload_;
 
@@ -230,6 +270,8 @@ class Supervisor {
   Instant stop_deadline_ = absl::InfiniteDuration();
   bool listeners_closed_ = false;
   bool start_failed_ = false;
+  std::deque<Instant> failures_;  // within kCrashLoopWindow
+  bool crash_loop_ = false;
   uint64_t connections_cut_ = 0;  // by stop_timeout
   uint64_t workers_cut_ = 0;      // killed because they did not end by then
 };

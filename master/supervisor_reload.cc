@@ -21,7 +21,7 @@ void Supervisor::StartReload() {
   loading_ = last_generation_ + 1;
   Log(Severity::kInfo, "reload_started",
       {{"generation", static_cast<int64_t>(loading_)}});
-  Emit(action::LoadConfig{loading_});
+  Emit(action::LoadConfig{loading_, configured_workers_, settings_.workers});
 }
 
 void Supervisor::On(const event::ConfigRejected& event) {
@@ -37,11 +37,14 @@ void Supervisor::On(const event::ConfigLoaded& event) {
   CHECK_GE(event.settings.max_draining, 1);
   loading_ = 0;
   last_generation_ = event.generation;
+  const int workers = WorkersAfterReload(configured_workers_, settings_.workers,
+                                         event.settings.workers);
   // Slots that come are empty until the roll reaches them. One that was on its
   // way out has sockets again: the load has seen to it.
-  const size_t count = std::max<size_t>(slots_.size(), event.settings.workers);
-  slots_.resize(count);
-  for (int i = 0; i < event.settings.workers; ++i) slots_[i].closed = false;
+  slots_.resize(std::max<size_t>(slots_.size(), workers));
+  for (int i = 0; i < workers; ++i) {
+    slots_[i].closed = slots_[i].closing = false;
+  }
   if (phase_ != Phase::kUp) {
     Emit(action::DropConfig{event.generation});
     return FinishReload(ReloadResult::Outcome::kRejected,
@@ -50,6 +53,8 @@ void Supervisor::On(const event::ConfigLoaded& event) {
   Roll roll;
   roll.target = event.generation;
   roll.settings = event.settings;
+  roll.settings.workers = workers;
+  roll.configured = event.settings.workers;
   roll_ = roll;
 }
 
@@ -106,18 +111,26 @@ void Supervisor::AdvanceRoll() {
     if (next < 0) {
       // A roll back whose workers do not come up ends early if there is
       // something newer to try.
-      const bool overtaken = roll_->back && reload_pending_;
+      const bool overtaken =
+          roll_->back && reload_pending_ && phase_ == Phase::kUp;
       if (LeavingGenerationAccepts() && !overtaken) return;
       FinishRoll();
       break;
     }
     roll_->slot = next;
     roll_->fork_deadline = now_ + roll_->settings.ready_timeout;
-    slots_[next].generation = RollWants(next);
-    slots_[next].retry_at = now_;
+    if (RollWants(next) == 0) {
+      LeaveSlot(slots_[next]);
+    } else {
+      slots_[next].generation = RollWants(next);
+      slots_[next].retry_at = now_;
+    }
     ForkWhereWanted();
   }
-  if (reload_pending_ && phase_ == Phase::kUp && loading_ == 0) StartReload();
+  if (reload_pending_ && phase_ == Phase::kUp && loading_ == 0 &&
+      opening_ == 0) {
+    StartReload();
+  }
 }
 
 // Then its listeners must not go yet.
@@ -148,8 +161,12 @@ void Supervisor::BeginRollBack(const std::string& reason) {
     const SupervisedWorker* current = FindWorker(slot.current);
     if (current != nullptr && current->generation == roll_->target) continue;
     if (slot.generation == RollWants(static_cast<int>(i))) continue;
-    slot.generation = RollWants(static_cast<int>(i));
-    slot.retry_at = now_;
+    if (RollWants(static_cast<int>(i)) == 0) {
+      LeaveSlot(slot);
+    } else {
+      slot.generation = RollWants(static_cast<int>(i));
+      slot.retry_at = now_;
+    }
   }
 }
 
@@ -164,6 +181,7 @@ void Supervisor::FinishRoll() {
   }
   generation_ = roll.target;
   settings_ = roll.settings;
+  configured_workers_ = roll.configured;
   Emit(action::CommitConfig{roll.target});
   CloseUnusedSlots();  // it is finished once the last of it is gone
   FinishReload(ReloadResult::Outcome::kOk, "", roll.target);

@@ -26,6 +26,14 @@ void RollSlot(SupervisorDriver& driver, int slot) {
   if (old != 0) driver.Do(event::AcceptStopped{old});
 }
 
+// The last slot, which nobody serves any more, lingers and is closed.
+void Leave(SupervisorDriver& driver, int slot) {
+  const SupervisedSlot& left = driver.supervisor.slots().at(slot);
+  if (left.releaser == 0) driver.Advance(absl::Seconds(64));
+  driver.Do(event::SlotReleased{left.releaser, slot, left.release_ticket});
+  EXPECT_EQ(driver.Only<action::CloseSlot>().slot, slot);
+}
+
 TEST(SupervisorReloadTest, RollsSlotBySlotAndCommits) {
   SupervisorDriver driver(Workers(2));
   driver.StartAll();
@@ -260,10 +268,10 @@ TEST(SupervisorReloadTest, FewerWorkersGoFromTheTailOnceTheRestHasRolled) {
   EXPECT_FALSE(driver.Has<action::CloseSlot>()) << "it may be rolled back";
   driver.Do(event::AcceptStopped{2});
   EXPECT_TRUE(driver.Has<action::CommitConfig>());
-  const auto closed = driver.All<action::CloseSlot>();
-  ASSERT_EQ(closed.size(), 2u);
-  EXPECT_EQ(closed[0].slot, 2);
-  EXPECT_EQ(closed[1].slot, 1);
+  EXPECT_FALSE(driver.Has<action::CloseSlot>())
+      << "handshakes may be under way";
+  Leave(driver, 2);
+  Leave(driver, 1);
   for (WorkerId id : {1, 2, 3}) driver.Exit(id);
   EXPECT_EQ(driver.supervisor.slots().size(), 1u);
   EXPECT_EQ(driver.supervisor.workers().size(), 1u);
@@ -275,7 +283,7 @@ TEST(SupervisorReloadTest, ASlotThatIsGoingCanComeBack) {
   driver.Reload(Workers(1));
   RollSlot(driver, 0);
   driver.Do(event::AcceptStopped{2});
-  EXPECT_EQ(driver.Only<action::CloseSlot>().slot, 1);
+  Leave(driver, 1);
   // Worker 2 still drains.
   driver.Reload(Workers(2));
   RollSlot(driver, 0);
@@ -295,7 +303,8 @@ TEST(SupervisorReloadTest, AFailedGrowthLeavesTheOldNumber) {
   driver.Exit(doomed, ExitStatus::Exited(1));
   RollSlot(driver, 0);
   EXPECT_EQ(driver.supervisor.last_reload()->outcome, Outcome::kRolledBack);
-  EXPECT_EQ(driver.Only<action::CloseSlot>().slot, 1);
+  // Nothing was ever steered to it: it needs not linger.
+  Leave(driver, 1);
   EXPECT_EQ(driver.supervisor.slots().size(), 1u);
 }
 

@@ -77,7 +77,7 @@ TEST(SupervisorSimulationTest, NoRandomLifeBreaksAnInvariant) {
     return Live(static_cast<uint32_t>(*seed), tally);
   }
   const int64_t steps =
-      NumberFromEnvironment("BATON_SIMULATION_STEPS").value_or(300'000);
+      NumberFromEnvironment("BATON_SIMULATION_STEPS").value_or(1'000'000);
   for (uint32_t seed = 1; tally.steps < steps; ++seed) Live(seed, tally);
   std::cout << tally.steps << " steps in " << tally.runs << " runs, settled "
             << tally.settled << " times; last reload then ok "

@@ -31,6 +31,21 @@ void Supervisor::On(const event::QuitRequested&) {
   BeginQuit();
 }
 
+// A worker of the configuration that serves has failed.
+void Supervisor::CountFailure() {
+  failures_.push_back(now_);
+  while (now_ - failures_.front() > kCrashLoopWindow) failures_.pop_front();
+  const auto limit = static_cast<size_t>(settings_.crash_loop_limit);
+  if (limit == 0 || failures_.size() < limit || phase_ != Phase::kUp) return;
+  crash_loop_ = true;
+  Log(Severity::kError, "crash_loop",
+      {{"failures", static_cast<int64_t>(failures_.size())},
+       {"crash_loop_limit", int64_t{settings_.crash_loop_limit}}});
+  Log(Severity::kInfo, "stop_started", {{"how", "crash_loop"}});
+  stop_asked_at_ = now_;
+  BeginDrain();
+}
+
 void Supervisor::BeginDrain() {
   phase_ = Phase::kDraining;
   stop_deadline_ = now_ + settings_.stop_timeout;
@@ -79,7 +94,7 @@ void Supervisor::AdvanceStop() {
   }
   if (!workers_.empty()) return;
   const bool cut = connections_cut_ != 0 || workers_cut_ != 0;
-  const int code = start_failed_ ? 1 : cut ? 3 : 0;
+  const int code = start_failed_ ? 1 : crash_loop_ ? 4 : cut ? 3 : 0;
   phase_ = Phase::kExited;
   Log(cut ? Severity::kWarning : Severity::kInfo, "stopped",
       {{"exit_code", int64_t{code}},

@@ -41,7 +41,19 @@ struct SupervisorSettings {
   int max_draining = 8;  // per slot, at least 1
   absl::Duration drain_delay = absl::ZeroDuration();
   absl::Duration stop_timeout = absl::Seconds(8);
+  // How long a slot's sockets stay open after new connections were steered away
+  // from them: longer than a handshake that has begun may take.
+  absl::Duration linger = absl::Seconds(63);
+  int crash_loop_limit = 0;  // 0 = none
 };
+
+// What keeps a worker that serves from accepting in time.
+enum class Impairment : uint8_t {
+  kFull,     // it is at a limit, or out of descriptors or memory
+  kStuck,    // too long in one turn of its loop
+  kStopped,  // by a signal
+};
+inline constexpr int kImpairments = 3;
 
 namespace event {
 
@@ -75,6 +87,18 @@ struct WorkerDrained {
 struct ReplaceRequested {
   WorkerId worker;
 };
+// It accepts no longer from the sockets of another slot.
+struct SlotReleased {
+  WorkerId worker;
+  int slot;
+  uint64_t ticket;  // of the Release
+};
+// The shell sees the latter two for itself.
+struct WorkerImpaired {
+  WorkerId worker;
+  Impairment what;
+  bool on;
+};
 // The worker's channel is closed or brought garbage, but it lives.
 struct WorkerBroken {
   WorkerId worker;
@@ -84,6 +108,19 @@ struct WorkerBroken {
 struct WorkerExited {
   WorkerId worker;
   ExitStatus status;
+};
+
+// One worker more or less, or several.
+struct ScaleRequested {
+  int by;
+};
+// The outcome of an action::OpenSlots.
+struct SlotsOpened {
+  int slots;
+};
+struct SlotsRefused {
+  int slots;
+  std::string reason;
 };
 
 struct ReloadRequested {};
@@ -108,9 +145,11 @@ struct Timer {};
 using Event = std::variant<
     event::Start, event::Forked, event::ForkFailed, event::WorkerReady,
     event::WorkerServing, event::AcceptStopped, event::WorkerDrained,
-    event::ReplaceRequested, event::WorkerBroken, event::WorkerExited,
-    event::ReloadRequested, event::ConfigLoaded, event::ConfigRejected,
-    event::TerminateRequested, event::QuitRequested, event::Timer>;
+    event::ReplaceRequested, event::SlotReleased, event::WorkerImpaired,
+    event::WorkerBroken, event::WorkerExited, event::ScaleRequested,
+    event::SlotsOpened, event::SlotsRefused, event::ReloadRequested,
+    event::ConfigLoaded, event::ConfigRejected, event::TerminateRequested,
+    event::QuitRequested, event::Timer>;
 
 namespace action {
 
@@ -142,10 +181,25 @@ struct Kill {
   int signal;
 };
 
-// Read and check the configuration, bind what is new in it, keep both. Answered
-// by ConfigLoaded or ConfigRejected, at once or later.
+// To the worker: accept from the sockets of that slot too, of the listeners
+// that are yours; or no longer, once its queues are empty, and say so.
+struct Adopt {
+  WorkerId worker;
+  int slot;
+};
+struct Release {
+  WorkerId worker;
+  int slot;
+  uint64_t ticket;  // comes back in the answer
+};
+
+// Read and check the configuration, bind what is new in it for
+// WorkersAfterReload() slots, keep both. Answered by ConfigLoaded or
+// ConfigRejected, at once or later.
 struct LoadConfig {
   Generation generation;
+  int configured;  // workers, as the last configuration had it
+  int wanted;      // workers, as it is now
 };
 // The configuration that serves from now on: the one before may go, with the
 // listeners that only it had.
@@ -157,7 +211,16 @@ struct DropConfig {
   Generation generation;
 };
 
-// Nobody accepts from this slot's sockets any more: close them.
+// Sockets for slots 0 to slots-1 of every listener; those that come get no new
+// connections yet. Answered by SlotsOpened or SlotsRefused, at once or later.
+struct OpenSlots {
+  int slots;
+};
+// From now on new connections go to slots 0 to live-1.
+struct Steer {
+  int live;
+};
+// The last slot. Nobody accepts from its sockets any more: close them.
 struct CloseSlot {
   int slot;
 };
@@ -187,10 +250,17 @@ struct Log {
 
 using Action =
     std::variant<action::Fork, action::Serve, action::StopAccepting,
-                 action::Drain, action::StopWorker, action::Kill,
+                 action::Drain, action::StopWorker, action::Kill, action::Adopt,
+                 action::Release, action::OpenSlots, action::Steer,
                  action::LoadConfig, action::CommitConfig, action::DropConfig,
                  action::CloseSlot, action::CloseListeners,
                  action::AnnounceReady, action::Exit, action::Log>;
+
+// A number that was set by signal holds until --workers itself changes.
+inline int WorkersAfterReload(int configured_before, int wanted,
+                              int configured_now) {
+  return configured_now == configured_before ? wanted : configured_now;
+}
 
 enum class ServerState { kStarting, kRunning, kReloading, kStopping };
 

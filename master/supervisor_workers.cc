@@ -113,6 +113,7 @@ void Supervisor::On(const event::WorkerServing& event) {
   LogWorker(Severity::kInfo, "worker_serving", *worker);
   SupervisedSlot& slot = SlotOf(*worker);
   slot.backoff.Served();
+  slot.live = slot.generation != 0;
   slot.incoming = 0;
   SupervisedWorker* previous = Find(std::exchange(slot.current, worker->id));
   if (previous != nullptr) Retire(*previous, /*shut_down_listeners=*/false);
@@ -147,6 +148,7 @@ void Supervisor::Detach(SupervisedWorker& worker) {
 
 void Supervisor::Retire(SupervisedWorker& worker, bool shut_down_listeners) {
   Detach(worker);
+  if (!shut_down_listeners) MoveAdoptionsFrom(worker.id);
   worker.phase = WorkerPhase::kRetiring;
   worker.deadline = std::min(now_ + kAcceptStopTimeout, stop_deadline_);
   Emit(action::StopAccepting{worker.id, shut_down_listeners});
@@ -198,6 +200,7 @@ void Supervisor::On(const event::WorkerDrained& event) {
 
 void Supervisor::EndWorker(SupervisedWorker& worker) {
   Detach(worker);
+  EndAdoptions(worker.id);
   // A fork that is not answered yet is ended by the answer.
   if (worker.phase == WorkerPhase::kForking) return;
   if (worker.phase >= WorkerPhase::kEnding) return;
@@ -208,6 +211,7 @@ void Supervisor::EndWorker(SupervisedWorker& worker) {
 
 void Supervisor::KillWorker(SupervisedWorker& worker) {
   Detach(worker);
+  EndAdoptions(worker.id);
   worker.phase = WorkerPhase::kKilled;
   worker.deadline = now_ + kUnkillableTimeout;
   worker.broken_deadline = absl::InfiniteDuration();
@@ -294,7 +298,9 @@ void Supervisor::CurrentFailed(const SupervisedWorker& worker,
   const bool healthy = now_ - worker.serving_since >= Backoff::kHealthy;
   if (healthy) slot.backoff.Healthy();
   slot.retry_at = now_;
-  if (killed_from_outside || healthy) return;
+  if (killed_from_outside) return;
+  if (!rolling_forward_to(worker.generation)) CountFailure();
+  if (healthy) return;
   slot.retry_at += slot.backoff.AfterFault(alone());
   if (rolling_forward_to(worker.generation)) {
     BeginRollBack(
@@ -317,9 +323,10 @@ void Supervisor::IncomingFailed(const SupervisedWorker& worker,
   // Whatever was wrong with another generation is no reason to wait.
   if (worker.generation != slot.generation) slot.retry_at = now_;
   if (rolling_forward_to(worker.generation)) {
-    BeginRollBack(
+    return BeginRollBack(
         absl::StrCat("the new worker of slot ", worker.slot, ": ", reason));
   }
+  CountFailure();
 }
 
 void Supervisor::Forget(WorkerId id) {
@@ -330,6 +337,7 @@ void Supervisor::Forget(WorkerId id) {
   slot.outgoing.erase(
       std::remove(slot.outgoing.begin(), slot.outgoing.end(), id),
       slot.outgoing.end());
+  EndAdoptions(id);
   workers_.erase(it);
 }
 

@@ -35,6 +35,11 @@ absl::Status Pin(int slot) {
 }
 
 absl::Status Become(const WorkerSpec& spec, pid_t master) {
+  // The master's mask; the worker blocks what it wants to read itself.
+  sigset_t child;
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
+  PCHECK(sigprocmask(SIG_UNBLOCK, &child, nullptr) == 0);
   if (spec.config->pin_workers) {
     // Slower, not wrong.
     if (absl::Status pinned = Pin(spec.slot); !pinned.ok()) {

@@ -55,6 +55,11 @@ void Acceptor::Pause(State state) {
   state_ = state;
   counters_->accept_pauses.Add(1);
   if (state == State::kNoResources) retry_.Start(kRetry);
+  SetPaused(true);
+}
+
+void Acceptor::SetPaused(bool paused) {
+  if (std::exchange(paused_, paused) != paused) delegate_->OnPause(paused);
 }
 
 bool Acceptor::AcceptOne() {
@@ -70,12 +75,14 @@ bool Acceptor::AcceptOne() {
       want_peer_ ? &size : nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (socket) {
     failures_ = 0;
+    SetPaused(false);
     delegate_->OnAccept(std::move(socket), want_peer_ ? &peer : nullptr);
     return true;
   }
   switch (errno) {
     case EAGAIN:
     case EINVAL:  // the listener was shut down
+      SetPaused(false);
       return false;
     case EINTR:
     case ECONNABORTED:

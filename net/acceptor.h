@@ -40,6 +40,8 @@ class Acceptor final : private EventHandler {
     // A connected socket, non-blocking, close-on-exec; counted by whoever
     // admits it. `peer` as accept(2) gives it, null unless want_peer.
     virtual void OnAccept(UniqueFd socket, const sockaddr_storage* peer) = 0;
+    // It pauses; or it has found its queue open again. One follows the other.
+    virtual void OnPause(bool paused) = 0;
   };
 
   static constexpr int kAcceptsPerTurn = 64;
@@ -60,7 +62,8 @@ class Acceptor final : private EventHandler {
   // accepted do not keep it.
   void AcceptAll(int backlog);
   int listener() const { return listener_; }
-  bool paused() const { return state_ != State::kAccepting; }
+  // In the delegate's view, from one OnPause to the next.
+  bool paused() const { return paused_; }
 
  private:
   enum class State : uint8_t { kAccepting, kFull, kNoResources };
@@ -72,12 +75,14 @@ class Acceptor final : private EventHandler {
   bool AcceptOne();
   bool PassOver();
   void Pause(State state);
+  void SetPaused(bool paused);
 
   const int listener_;
   const bool want_peer_;
   Delegate* const delegate_;
   TrafficCounters* const counters_;
   State state_ = State::kAccepting;
+  bool paused_ = false;
   int failures_ = 0;  // in a row
   Timer retry_;
   FdWatch watch_;

@@ -84,6 +84,7 @@ class AcceptorTest : public ::testing::Test, public Acceptor::Delegate {
   }
 
   bool CanAccept() override { return accepted_.size() < limit_; }
+  void OnPause(bool paused) override { pauses.push_back(paused); }
   void OnAccept(UniqueFd socket, const sockaddr_storage* peer) override {
     ASSERT_NE(peer, nullptr);
     EXPECT_EQ(peer->ss_family, AF_INET);

@@ -18,11 +18,15 @@ enum class Type : uint16_t {
   kDrain = 3,
   kStop = 4,
   kReopenLog = 5,
+  kAdopt = 6,
+  kRelease = 7,
   kReady = 65,
   kServing = 66,
   kAcceptStopped = 67,
   kDrained = 68,
   kReplaceMe = 69,
+  kReleased = 70,
+  kFull = 71,
 };
 
 // The version of every type so far.
@@ -97,6 +101,29 @@ struct Encoder {
   }
   Encoded operator()(const StopMessage&) { return {Type::kStop, ""}; }
   Encoded operator()(const ReopenLogMessage&) { return {Type::kReopenLog, ""}; }
+  Encoded operator()(const AdoptMessage& message) {
+    Encoded out{Type::kAdopt, ""};
+    Put<uint32_t>(out.payload, message.slot);
+    Put<uint32_t>(out.payload, message.first);
+    return out;
+  }
+  Encoded operator()(const ReleaseMessage& message) {
+    Encoded out{Type::kRelease, ""};
+    Put<uint32_t>(out.payload, message.slot);
+    Put<uint64_t>(out.payload, message.ticket);
+    return out;
+  }
+  Encoded operator()(const ReleasedMessage& message) {
+    Encoded out{Type::kReleased, ""};
+    Put<uint32_t>(out.payload, message.slot);
+    Put<uint64_t>(out.payload, message.ticket);
+    return out;
+  }
+  Encoded operator()(const FullMessage& message) {
+    Encoded out{Type::kFull, ""};
+    Put<uint8_t>(out.payload, message.full ? 1 : 0);
+    return out;
+  }
   Encoded operator()(const ReadyMessage&) { return {Type::kReady, ""}; }
   Encoded operator()(const ServingMessage&) { return {Type::kServing, ""}; }
   Encoded operator()(const AcceptStoppedMessage&) {
@@ -126,6 +153,20 @@ ChannelMessage DecodePayload(uint16_t type, FieldReader& fields) {
       return StopMessage{};
     case Type::kReopenLog:
       return ReopenLogMessage{};
+    case Type::kAdopt: {
+      const auto slot = fields.Take<uint32_t>();
+      return AdoptMessage{slot, fields.Take<uint32_t>()};
+    }
+    case Type::kRelease: {
+      const auto slot = fields.Take<uint32_t>();
+      return ReleaseMessage{slot, fields.Take<uint64_t>()};
+    }
+    case Type::kReleased: {
+      const auto slot = fields.Take<uint32_t>();
+      return ReleasedMessage{slot, fields.Take<uint64_t>()};
+    }
+    case Type::kFull:
+      return FullMessage{fields.Take<uint8_t>() != 0};
     case Type::kReady:
       return ReadyMessage{};
     case Type::kServing:
@@ -189,6 +230,10 @@ std::string MessageName(const ChannelMessage& message) {
     std::string operator()(const DrainMessage&) { return "drain"; }
     std::string operator()(const StopMessage&) { return "stop"; }
     std::string operator()(const ReopenLogMessage&) { return "reopen_log"; }
+    std::string operator()(const AdoptMessage&) { return "adopt"; }
+    std::string operator()(const ReleaseMessage&) { return "release"; }
+    std::string operator()(const ReleasedMessage&) { return "released"; }
+    std::string operator()(const FullMessage&) { return "full"; }
     std::string operator()(const ReadyMessage&) { return "ready"; }
     std::string operator()(const ServingMessage&) { return "serving"; }
     std::string operator()(const AcceptStoppedMessage&) {

@@ -24,7 +24,8 @@
 //   worker kReady -> master kServe -> worker kServing -> ...
 //   master kStopAccepting -> worker kAcceptStopped
 //   master kDrain -> worker kDrained, and it exits
-// and at any time worker kReplaceMe, master kReopenLog, master kStop.
+// and at any time worker kReplaceMe, kFull, master kReopenLog, kStop; while it
+// serves, master kAdopt and kRelease, worker kReleased.
 //
 // Pure functions, thread-safe.
 
@@ -73,6 +74,25 @@ struct ReopenLogMessage {
   bool operator==(const ReopenLogMessage&) const = default;
 };
 
+// Accept from these sockets of another slot too: one descriptor for each of
+// your TCP and UDP listeners from number `first` on, in your order. Long lists
+// come in several messages.
+struct AdoptMessage {
+  uint32_t slot = 0;
+  uint32_t first = 0;
+
+  bool operator==(const AdoptMessage&) const = default;
+};
+
+// Accept until EAGAIN, then close what you have of that slot. Answered by
+// kReleased.
+struct ReleaseMessage {
+  uint32_t slot = 0;
+  uint64_t ticket = 0;  // for the answer
+
+  bool operator==(const ReleaseMessage&) const = default;
+};
+
 // --- worker to master
 
 // Services are built and the loop turns; nothing is accepted yet.
@@ -102,6 +122,21 @@ struct ReplaceMeMessage {
   bool operator==(const ReplaceMeMessage&) const = default;
 };
 
+struct ReleasedMessage {
+  uint32_t slot = 0;
+  uint64_t ticket = 0;
+
+  bool operator==(const ReleasedMessage&) const = default;
+};
+
+// At least one listener waits: a limit is reached, or descriptors or memory are
+// out; or none does any more.
+struct FullMessage {
+  bool full = false;
+
+  bool operator==(const FullMessage&) const = default;
+};
+
 // --- either way
 
 struct UnknownMessage {
@@ -112,8 +147,9 @@ struct UnknownMessage {
 
 using ChannelMessage =
     std::variant<ServeMessage, StopAcceptingMessage, DrainMessage, StopMessage,
-                 ReopenLogMessage, ReadyMessage, ServingMessage,
-                 AcceptStoppedMessage, DrainedMessage, ReplaceMeMessage,
+                 ReopenLogMessage, AdoptMessage, ReleaseMessage, ReadyMessage,
+                 ServingMessage, AcceptStoppedMessage, DrainedMessage,
+                 ReplaceMeMessage, ReleasedMessage, FullMessage,
                  UnknownMessage>;
 
 // Longer packets are not ours.

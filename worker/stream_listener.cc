@@ -10,9 +10,10 @@ namespace baton {
 absl::StatusOr<std::unique_ptr<StreamListener>> StreamListener::Start(
     int fd, const ListenUrl& url, uint16_t settings, int limits_number,
     StreamHandler handler, ConnectionLimits& limits, ConnectionTable& table,
-    Scope& connections) {
-  auto listener = absl::WrapUnique(new StreamListener(
-      url, settings, limits_number, handler, limits, table, connections));
+    Scope& connections, Observer& observer) {
+  auto listener = absl::WrapUnique(
+      new StreamListener(url, settings, limits_number, handler, limits, table,
+                         connections, observer));
   auto acceptor = Acceptor::Start(table.loop(), fd, limits.CountsAddresses(),
                                   listener.get(), &table.counters());
   if (!acceptor.ok()) return acceptor.status();

@@ -25,8 +25,7 @@
 #include "worker/channel_messages.h"
 #include "worker/connection_limits.h"
 #include "worker/cut_connections.h"
-#include "worker/datagram_listener.h"
-#include "worker/stream_listener.h"
+#include "worker/listener_set.h"
 
 namespace baton {
 namespace {
@@ -93,15 +92,15 @@ class Worker final : private ConnectionObserver, private Scope::IdleObserver {
     counters_.state.Set(static_cast<int64_t>(state));
   }
 
-  absl::Status AddListener(const WorkerListener& listener);
+  void Adopt(const AdoptMessage& message, std::vector<UniqueFd> fds);
   void Handle(const ServeMessage& message);
   void Handle(const StopAcceptingMessage& message);
   void Handle(const DrainMessage& message);
   void Handle(const StopMessage& message);
+  void Handle(const ReleaseMessage& message);
   void Handle(const UnknownMessage& message);
   template <typename T>
   void Handle(const T& message);  // what only a master may receive
-  void CloseListeners(bool shut_down);
   void Cut();
   void EndIfDrained();
   void EndLoop();
@@ -110,15 +109,9 @@ class Worker final : private ConnectionObserver, private Scope::IdleObserver {
   EventLoop& loop_;
   WorkerCounters& counters_;
   ConnectionLimits limits_;
-  // By the number of a connection's settings: that of its listener in limits_,
-  // or kNotAdmitted. Numbers that are not here are of outbound connections too.
-  static constexpr int kNotAdmitted = -1;
-  std::vector<int> limits_numbers_;
   ConnectionTable table_;
   Scope connections_;
-  DatagramBatch datagram_batch_;
-  std::vector<std::unique_ptr<StreamListener>> streams_;
-  std::vector<std::unique_ptr<DatagramListener>> datagrams_;
+  ListenerSet listeners_;
   std::optional<SignalFd> signals_;
   Inlet signal_inlet_{this, &Worker::OnSignals};
   Inlet channel_inlet_{this, &Worker::OnChannel};
@@ -137,6 +130,13 @@ Worker::Worker(WorkerStart start, EventLoop& loop)
       limits_(MaxConnections(start_.settings),
               start_.settings.max_connections_per_ip),
       table_(loop, {.counters = &counters_.traffic}),
+      listeners_({.services = *start_.services,
+                  .settings = start_.settings,
+                  .limits = limits_,
+                  .table = table_,
+                  .connections = connections_},
+                 std::exchange(start_.listeners, {}),
+                 [this](bool full) { Send(FullMessage{full}); }),
       drain_timer_(loop, [this] { cut_ ? EndLoop() : Cut(); }) {
   loop_.SetHeartbeat(&counters_.heartbeat);
   loop_.SetStaleEventCounter(&counters_.stale_events);
@@ -157,11 +157,7 @@ absl::Status Worker::Start() {
   if (absl::Status status = channel_inlet_.Watch(start_.channel.fd());
       !status.ok())
     return status;
-  for (const WorkerListener& listener : start_.listeners) {
-    if (absl::Status status = start_.services->Check(listener.url);
-        !status.ok())
-      return status;
-  }
+  if (absl::Status status = listeners_.Check(); !status.ok()) return status;
   return start_.services->RunWorkerStart();
 }
 
@@ -191,8 +187,10 @@ void Worker::OnChannel() {
         return;
       case FdChannel::ReceiveCode::kMessage:
         break;
-      case FdChannel::ReceiveCode::kEof:
       case FdChannel::ReceiveCode::kTruncated:
+        LOG(ERROR) << "no descriptor left for what the master sent";
+        continue;
+      case FdChannel::ReceiveCode::kEof:
       case FdChannel::ReceiveCode::kError:
         // Without a master there is nobody to serve for: clients must not hang
         // on an orphan.
@@ -208,6 +206,10 @@ void Worker::OnChannel() {
     if (std::holds_alternative<ReopenLogMessage>(decoded->message) &&
         received.fds.size() == 1) {
       start_.reopen_log(std::move(received.fds[0]));
+      continue;
+    }
+    if (const auto* adopt = std::get_if<AdoptMessage>(&decoded->message)) {
+      Adopt(*adopt, std::move(received.fds));
       continue;
     }
     std::visit([this](const auto& message) { Handle(message); },
@@ -239,67 +241,38 @@ void Worker::Handle(const UnknownMessage& message) {
 }
 
 void Worker::Handle(const ServeMessage& /*message*/) {
-  for (const WorkerListener& listener : start_.listeners) {
-    if (absl::Status status = AddListener(listener); !status.ok()) {
-      // Without one of its listeners a worker is no worker: the master finds it
-      // gone and starts another.
-      LOG(ERROR) << listener.url.ToString() << ": " << status.message();
-      failed_ = true;
-      return loop_.Stop();
-    }
+  if (absl::Status status = listeners_.Serve(); !status.ok()) {
+    // Without one of its listeners a worker is no worker: the master finds it
+    // gone and starts another.
+    LOG(ERROR) << status.message();
+    failed_ = true;
+    return loop_.Stop();
   }
   SetState(WorkerState::kServing);
   Send(ServingMessage{});
 }
 
-absl::Status Worker::AddListener(const WorkerListener& listener) {
-  const WorkerSettings& settings = start_.settings;
-  const ListenUrl& url = listener.url;
-  if (url.transport == ListenUrl::Transport::kUdp) {
-    auto datagrams = DatagramListener::Start(
-        loop_, listener.fd.get(), start_.services->FindDatagram(url.scheme),
-        datagram_batch_, counters_.traffic);
-    if (!datagrams.ok()) return datagrams.status();
-    datagrams_.push_back(*std::move(datagrams));
-    return absl::OkStatus();
+void Worker::Adopt(const AdoptMessage& message, std::vector<UniqueFd> fds) {
+  if (draining_) return;
+  if (absl::Status status =
+          listeners_.Adopt(message.slot, message.first, std::move(fds));
+      !status.ok()) {
+    LOG(ERROR) << "slot " << message.slot
+               << " is not adopted in full: " << status.message();
   }
-  const StreamService& service = *start_.services->FindStream(url.scheme);
-  const uint16_t number = table_.AddSettings(
-      {.url = &url,
-       .idle_timeout = url.common.idle_timeout.value_or(settings.idle_timeout),
-       .write_timeout = settings.write_timeout,
-       .state_codec = service.state_codec()});
-  const int limits_number =
-      limits_.AddListener(url.common.max_connections.value_or(0));
-  if (number >= limits_numbers_.size())
-    limits_numbers_.resize(size_t{number} + 1, kNotAdmitted);
-  limits_numbers_[number] = limits_number;
-  auto stream =
-      StreamListener::Start(listener.fd.get(), url, number, limits_number,
-                            service.handler(), limits_, table_, connections_);
-  if (!stream.ok()) return stream.status();
-  streams_.push_back(*std::move(stream));
-  return absl::OkStatus();
+}
+
+void Worker::Handle(const ReleaseMessage& message) {
+  listeners_.Release(message.slot);
+  Send(ReleasedMessage{message.slot, message.ticket});
 }
 
 void Worker::Handle(const StopAcceptingMessage& message) {
   // Whoever is in the queue by now is served, whoever comes later finds a
   // successor, or is refused at once.
-  for (auto& stream : streams_) stream->AcceptAll();
-  for (auto& datagrams : datagrams_) datagrams->ServeAll();
-  CloseListeners(message.shut_down_listeners);
+  listeners_.AcceptAll();
+  listeners_.Close(message.shut_down_listeners);
   Send(AcceptStoppedMessage{});
-}
-
-void Worker::CloseListeners(bool shut_down) {
-  streams_.clear();
-  datagrams_.clear();
-  for (WorkerListener& listener : start_.listeners) {
-    if (shut_down && listener.url.transport != ListenUrl::Transport::kUdp) {
-      shutdown(listener.fd.get(), SHUT_RDWR);
-    }
-    listener.fd.reset();
-  }
 }
 
 void Worker::Handle(const DrainMessage& message) {
@@ -316,11 +289,7 @@ void Worker::Handle(const StopMessage& /*message*/) {
 }
 
 void Worker::OnClosed(uint16_t settings, uint64_t tag) {
-  if (settings >= limits_numbers_.size() ||
-      limits_numbers_[settings] == kNotAdmitted)
-    return;
-  limits_.Remove(limits_numbers_[settings], tag);
-  for (auto& stream : streams_) stream->OnRoom();
+  listeners_.OnClosed(settings, tag);
   EndIfDrained();
 }
 
@@ -337,7 +306,7 @@ void Worker::Cut() {
   SetState(WorkerState::kStopping);
   // Who waits in a queue is left to whoever shares the listener: accepted, it
   // would be cut along with the others.
-  CloseListeners(/*shut_down=*/false);
+  listeners_.Close(/*shut_down=*/false);
   connections_cut_ = static_cast<uint64_t>(CutConnections(table_));
   table_.Abort();
   drain_timer_.Start(kUnwindTime);

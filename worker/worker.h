@@ -6,11 +6,11 @@
 #include <vector>
 
 #include "net/fd_channel.h"
-#include "net/listen_url.h"
 #include "net/unique_fd.h"
 #include "worker/scoreboard.h"
 #include "worker/services.h"
 #include "worker/settings.h"
+#include "worker/worker_listener.h"
 
 namespace baton {
 
@@ -19,21 +19,17 @@ namespace baton {
 // but for the one thing it must: when the channel ends, the master is gone, and
 // the worker stops at once.
 //
-//   built      services' start callbacks have run, the loop turns        ->
-//   kReady serving    its listeners are in epoll <- kServe, -> kServing
-//   draining   no listeners; idle connections end, others come to an end <-
-//   kStopAccepting, kDrain gone       no client's connection and no handler is
-//   left, or the drain's time is over        -> kDrained
+//   built: services' start callbacks have run, the loop turns   -> kReady
+//   serving: its listeners are in epoll                <- kServe, -> kServing
+//   draining: no listeners; idle connections end, others come to an end
+//                                             <- kStopAccepting, kDrain
+//   gone: no client's connection and no handler is left, or the drain's time
+//     is over                                                  -> kDrained
 //
 // Signals: SIGTERM asks the master for a replacement (the master itself stops
 // by other means, so a TERM sent to the whole group does nothing early);
 // SIGHUP, SIGINT and SIGQUIT, which a terminal or pkill may send to the whole
 // group, are left to the master.
-
-struct WorkerListener {
-  ListenUrl url;
-  UniqueFd fd;
-};
 
 struct WorkerStart {
   int slot = 0;

@@ -135,8 +135,8 @@ class WorkerTest : public testing::Test {
     ASSERT_TRUE(Receive<ServingMessage>());
   }
 
-  void Send(const ChannelMessage& message) {
-    CHECK(channel_.Send(EncodeMessage(message)).code ==
+  void Send(const ChannelMessage& message, absl::Span<const int> fds = {}) {
+    CHECK(channel_.Send(EncodeMessage(message), fds).code ==
           FdChannel::SendCode::kSent);
   }
   // Whether the next message is a T.
@@ -156,9 +156,10 @@ class WorkerTest : public testing::Test {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
 
-  UniqueFd Connect() const {
+  UniqueFd Connect() const { return ConnectTo(address_); }
+  static UniqueFd ConnectTo(const Endpoint& address) {
     UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    PCHECK(connect(fd.get(), address_.sockaddr(), address_.length()) == 0);
+    PCHECK(connect(fd.get(), address.sockaddr(), address.length()) == 0);
     return fd;
   }
   static bool Echoes(const UniqueFd& client) {
@@ -311,6 +312,67 @@ TEST_F(WorkerTest, OneThatIsToldToEndBeforeItIsReadyEnds) {
   EXPECT_TRUE(Receive<AcceptStoppedMessage>());
   EXPECT_TRUE(Receive<DrainedMessage>());
   EXPECT_EQ(Exit(), 0);
+}
+
+// A socket of another slot, with somebody in its queue already.
+TEST_F(WorkerTest, AnAdoptedSlotIsServedAndReleasedWithAnEmptyQueue) {
+  services_.Stream("echo", Echo);
+  Start("echo");
+  Serve();
+  UniqueFd other = Listen(url_);
+  const Endpoint address = Endpoint::LocalOf(other.get()).value();
+  const UniqueFd early = ConnectTo(address);
+  const int fd = other.get();
+  Send(AdoptMessage{.slot = 5, .first = 0}, {&fd, 1});
+  EXPECT_TRUE(Echoes(early));
+  EXPECT_TRUE(Echoes(ConnectTo(address)));
+  EXPECT_TRUE(Echoes(Connect())) << "its own is served as well";
+
+  // Stopped, so that the order and the last client come in one round.
+  int status = 0;
+  ASSERT_EQ(kill(pid_, SIGSTOP), 0);
+  ASSERT_EQ(waitpid(pid_, &status, WUNTRACED), pid_);
+  Send(ReleaseMessage{.slot = 5, .ticket = 99});
+  const UniqueFd last = ConnectTo(address);
+  ASSERT_EQ(kill(pid_, SIGCONT), 0);
+  EXPECT_TRUE(Receive<ReleasedMessage>());
+  EXPECT_EQ(std::get<ReleasedMessage>(last_).slot, 5u);
+  EXPECT_EQ(std::get<ReleasedMessage>(last_).ticket, 99u);
+  EXPECT_TRUE(Echoes(last));
+  other.reset();
+  UniqueFd refused(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  EXPECT_NE(connect(refused.get(), address.sockaddr(), address.length()), 0)
+      << "the worker still has it";
+}
+
+TEST_F(WorkerTest, ANonsensicalAdoptionIsRefusedAndReleasedAllTheSame) {
+  services_.Stream("echo", Echo);
+  Start("echo");
+  Serve();
+  const int fd = listener_.get();
+  Send(AdoptMessage{.slot = 1, .first = 1}, {&fd, 1});  // it has one listener
+  Send(AdoptMessage{.slot = 2, .first = 4'000'000'000}, {&fd, 1});
+  Send(AdoptMessage{.slot = 3, .first = 0});
+  Send(ReleaseMessage{.slot = 7, .ticket = 1});
+  EXPECT_TRUE(Receive<ReleasedMessage>());
+  EXPECT_TRUE(Echoes(Connect()));
+}
+
+TEST_F(WorkerTest, OneThatIsFullSaysSoAndWhenItNoLongerIs) {
+  services_.Stream("echo", Echo);
+  WorkerSettings settings;
+  settings.max_connections = 1;
+  Start("echo", settings);
+  Serve();
+  UniqueFd first = Connect();
+  EXPECT_TRUE(Echoes(first));
+  const UniqueFd waiting = Connect();
+  ASSERT_TRUE(Receive<FullMessage>());
+  EXPECT_TRUE(std::get<FullMessage>(last_).full);
+  first.reset();
+  EXPECT_TRUE(Echoes(waiting));
+  ASSERT_TRUE(Receive<FullMessage>());
+  EXPECT_FALSE(std::get<FullMessage>(last_).full);
 }
 
 TEST_F(WorkerTest, ACutAcceptsNobody) {

@@ -1,0 +1,391 @@
+// Who accepts from a slot's sockets, and how slots come and go.
+
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "master/supervisor.h"
+#include "master/supervisor_driver.h"
+
+namespace baton {
+namespace {
+
+using testing::HasSubstr;
+
+SupervisorSettings Workers(int count) {
+  SupervisorSettings settings;
+  settings.workers = count;
+  return settings;
+}
+
+template <typename T>
+size_t PositionOf(const SupervisorDriver& driver) {
+  for (size_t i = 0; i < driver.actions.size(); ++i) {
+    if (std::holds_alternative<T>(driver.actions[i])) return i;
+  }
+  ADD_FAILURE() << "no such action";
+  return 0;
+}
+
+// `worker` answers the last Release of that slot.
+void Released(SupervisorDriver& driver, WorkerId worker, int slot) {
+  const uint64_t ticket = driver.supervisor.slots().at(slot).release_ticket;
+  driver.Do(event::SlotReleased{worker, slot, ticket});
+}
+
+// One more worker, up and steered to.
+void Grow(SupervisorDriver& driver, int to) {
+  driver.Do(event::ScaleRequested{1});
+  ASSERT_EQ(driver.Only<action::OpenSlots>().slots, to);
+  driver.Do(event::SlotsOpened{to});
+  driver.Up(driver.incoming(to - 1));
+}
+
+// --- adoption
+
+TEST(SupervisorSocketsTest, ASiblingAdoptsTheSlotOfADeadWorker) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  driver.Exit(1, ExitStatus::Signalled(SIGKILL));
+  EXPECT_EQ(driver.Only<action::Adopt>().worker, 2u);
+  EXPECT_EQ(driver.Only<action::Adopt>().slot, 0);
+  EXPECT_THAT(driver.Logged("slot_adopted"), HasSubstr("adopted_slot=0"));
+  const WorkerId replacement = driver.Only<action::Fork>().worker;
+  driver.Ready(replacement);
+  EXPECT_FALSE(driver.Has<action::Release>()) << "it does not serve yet";
+  driver.Serving(replacement);
+  EXPECT_EQ(driver.Only<action::Release>().worker, 2u);
+  EXPECT_EQ(driver.Only<action::Release>().slot, 0);
+}
+
+TEST(SupervisorSocketsTest, WithOneWorkerThereIsNobodyToAdopt) {
+  SupervisorDriver driver(Workers(1));
+  driver.StartAll();
+  driver.Exit(1, ExitStatus::Signalled(SIGKILL));
+  EXPECT_FALSE(driver.Has<action::Adopt>());
+  EXPECT_TRUE(driver.Has<action::Fork>());
+}
+
+TEST(SupervisorSocketsTest, AnImpairedWorkerKeepsItsSlotAndIsHelped) {
+  for (Impairment what :
+       {Impairment::kFull, Impairment::kStuck, Impairment::kStopped}) {
+    SupervisorDriver driver(Workers(2));
+    driver.StartAll();
+    driver.Do(event::WorkerImpaired{1, what, true});
+    EXPECT_EQ(driver.Only<action::Adopt>().worker, 2u);
+    EXPECT_FALSE(driver.Has<action::Fork>()) << "it lives";
+    driver.Do(event::WorkerImpaired{1, what, false});
+    EXPECT_EQ(driver.Only<action::Release>().worker, 2u);
+  }
+}
+
+TEST(SupervisorSocketsTest, TwoImpairmentsMustBothEnd) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  driver.Do(event::WorkerImpaired{1, Impairment::kFull, true});
+  driver.Do(event::WorkerImpaired{1, Impairment::kStuck, true});
+  driver.Do(event::WorkerImpaired{1, Impairment::kFull, false});
+  EXPECT_FALSE(driver.Has<action::Release>());
+  driver.Do(event::WorkerImpaired{1, Impairment::kStuck, false});
+  EXPECT_TRUE(driver.Has<action::Release>());
+}
+
+TEST(SupervisorSocketsTest, AnAdopterThatFailsHandsItOn) {
+  SupervisorDriver driver(Workers(3));
+  driver.StartAll();
+  driver.Do(event::WorkerImpaired{1, Impairment::kStopped, true});
+  EXPECT_EQ(driver.Only<action::Adopt>().worker, 2u);
+  driver.Do(event::WorkerImpaired{2, Impairment::kFull, true});
+  const auto adopted = driver.All<action::Adopt>();
+  ASSERT_EQ(adopted.size(), 2u);  // slot 0 again, and slot 1
+  EXPECT_EQ(adopted[0].worker, 3u);
+  EXPECT_EQ(adopted[1].worker, 3u);
+  EXPECT_EQ(driver.Only<action::Release>().worker, 2u);
+  driver.Exit(3, ExitStatus::Signalled(SIGSEGV));
+  EXPECT_FALSE(driver.Has<action::Adopt>()) << "nobody is left who could";
+  driver.Do(event::WorkerImpaired{2, Impairment::kFull, false});
+  EXPECT_EQ(driver.All<action::Adopt>().size(), 2u);
+}
+
+TEST(SupervisorSocketsTest, AdoptedSlotsAreSharedOut) {
+  SupervisorDriver driver(Workers(4));
+  driver.StartAll();
+  driver.Do(event::WorkerImpaired{1, Impairment::kFull, true});
+  const WorkerId first = driver.Only<action::Adopt>().worker;
+  driver.Do(event::WorkerImpaired{2, Impairment::kFull, true});
+  for (const action::Adopt& adopt : driver.All<action::Adopt>()) {
+    EXPECT_GE(adopt.worker, 3u);
+  }
+  EXPECT_EQ(first, 2u);
+  EXPECT_NE(driver.supervisor.slots()[0].adopter,
+            driver.supervisor.slots()[1].adopter);
+}
+
+TEST(SupervisorSocketsTest, ARetiringAdopterHandsItOnFirst) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  driver.Do(event::WorkerImpaired{2, Impairment::kStopped, true});
+  EXPECT_EQ(driver.Only<action::Adopt>().worker, 1u);
+  driver.Reload(Workers(2));
+  const WorkerId next = driver.Only<action::Fork>().worker;
+  driver.Ready(next);
+  driver.Serving(next);
+  EXPECT_EQ(driver.Only<action::Adopt>().worker, next);
+  EXPECT_LT(PositionOf<action::Adopt>(driver),
+            PositionOf<action::StopAccepting>(driver));
+}
+
+// --- one more
+
+TEST(SupervisorSocketsTest, OneMoreGetsConnectionsWhenItServes) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  driver.Do(event::ScaleRequested{1});
+  EXPECT_EQ(driver.Only<action::OpenSlots>().slots, 3);
+  EXPECT_FALSE(driver.Has<action::Fork>()) << "it has no sockets yet";
+  driver.Do(event::SlotsOpened{3});
+  const WorkerId more = driver.Only<action::Fork>().worker;
+  EXPECT_EQ(driver.Only<action::Fork>().slot, 2);
+  EXPECT_FALSE(driver.Has<action::Steer>());
+  driver.Ready(more);
+  EXPECT_FALSE(driver.Has<action::Steer>());
+  driver.Serving(more);
+  EXPECT_EQ(driver.Only<action::Steer>().live, 3);
+  EXPECT_THAT(driver.Logged("scale_finished"), HasSubstr("workers=3"));
+}
+
+TEST(SupervisorSocketsTest, WithoutSocketsItStaysAsItWas) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  driver.Do(event::ScaleRequested{1});
+  driver.Do(event::SlotsRefused{3, "socket: EMFILE"});
+  EXPECT_FALSE(driver.Has<action::Fork>());
+  EXPECT_EQ(driver.supervisor.wanted_workers(), 2);
+  EXPECT_THAT(driver.Logged("scale_failed"), HasSubstr("EMFILE"));
+}
+
+TEST(SupervisorSocketsTest, RequestsMeanwhileAreKept) {
+  SupervisorDriver driver(Workers(1));
+  driver.StartAll();
+  driver.Do(event::ScaleRequested{1});
+  driver.Do(event::ScaleRequested{1});
+  driver.Do(event::ScaleRequested{1});
+  driver.Do(event::SlotsOpened{2});
+  EXPECT_EQ(driver.Only<action::OpenSlots>().slots, 4);
+  driver.Do(event::SlotsOpened{4});
+  EXPECT_EQ(driver.supervisor.wanted_workers(), 4);
+}
+
+// --- one fewer
+
+TEST(SupervisorSocketsTest, OneFewerIsLeftLingersAndIsClosed) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  driver.Do(event::ScaleRequested{-1});
+  EXPECT_EQ(driver.Only<action::Steer>().live, 1);
+  EXPECT_EQ(driver.Only<action::StopAccepting>().worker, 2u);
+  EXPECT_FALSE(driver.Only<action::StopAccepting>().shut_down_listeners);
+  EXPECT_LT(PositionOf<action::Steer>(driver),
+            PositionOf<action::StopAccepting>(driver));
+  EXPECT_EQ(driver.Only<action::Adopt>().worker, 1u);
+  EXPECT_EQ(driver.Only<action::Adopt>().slot, 1);
+  driver.Do(event::AcceptStopped{2});
+  EXPECT_THAT(driver.Logged("scale_finished"), HasSubstr("workers=1"));
+  driver.Exit(2);
+
+  driver.Advance(absl::Seconds(62));
+  EXPECT_FALSE(driver.Has<action::Release>());
+  driver.Advance(absl::Seconds(2));
+  EXPECT_EQ(driver.Only<action::Release>().slot, 1);
+  EXPECT_FALSE(driver.Has<action::CloseSlot>()) << "its queue is not empty yet";
+  Released(driver, 1, 1);
+  EXPECT_EQ(driver.Only<action::CloseSlot>().slot, 1);
+  EXPECT_EQ(driver.supervisor.slots().size(), 1u);
+}
+
+// What is queued is worth more than a socket.
+TEST(SupervisorSocketsTest, ASlotWaitsForItsAdopterOrTheNextOne) {
+  SupervisorDriver driver(Workers(3));
+  driver.StartAll();
+  driver.Do(event::ScaleRequested{-1});
+  driver.Do(event::AcceptStopped{3});
+  driver.Advance(absl::Seconds(64));
+  const WorkerId silent = driver.Only<action::Release>().worker;
+  driver.Advance(absl::Hours(1));
+  EXPECT_FALSE(driver.Has<action::CloseSlot>());
+  driver.Exit(silent, ExitStatus::Signalled(SIGKILL));
+  const WorkerId next = silent == 1 ? 2 : 1;
+  bool adopted = false;
+  for (const action::Adopt& adopt : driver.All<action::Adopt>()) {
+    adopted = adopted || (adopt.slot == 2 && adopt.worker == next);
+  }
+  EXPECT_TRUE(adopted);
+  EXPECT_EQ(driver.Only<action::Release>().worker, next);
+  Released(driver, next, 2);
+  EXPECT_EQ(driver.Only<action::CloseSlot>().slot, 2);
+}
+
+TEST(SupervisorSocketsTest, AReleaseFromSomebodyElseMeansNothing) {
+  SupervisorDriver driver(Workers(3));
+  driver.StartAll();
+  driver.Do(event::ScaleRequested{-1});
+  driver.Do(event::AcceptStopped{3});
+  driver.Advance(absl::Seconds(64));
+  ASSERT_TRUE(driver.Has<action::Release>());
+  const WorkerId adopter = driver.Only<action::Release>().worker;
+  const WorkerId other = adopter == 1 ? 2 : 1;
+  Released(driver, other, 2);
+  driver.Do(event::SlotReleased{adopter, 77, 1});
+  driver.Do(event::SlotReleased{adopter, 2, 77});
+  EXPECT_FALSE(driver.Has<action::CloseSlot>());
+  Released(driver, adopter, 2);
+  EXPECT_TRUE(driver.Has<action::CloseSlot>());
+}
+
+TEST(SupervisorSocketsTest, NeverFewerThanOne) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  for (int i = 0; i < 5; ++i) driver.Do(event::ScaleRequested{-1});
+  EXPECT_EQ(driver.supervisor.wanted_workers(), 1);
+  // And the surplus is not held against the next one more.
+  driver.Do(event::AcceptStopped{2});
+  driver.Do(event::ScaleRequested{1});
+  EXPECT_EQ(driver.supervisor.wanted_workers(), 2);
+}
+
+TEST(SupervisorSocketsTest, GrowingRevivesASlotThatLingers) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  driver.Do(event::ScaleRequested{-1});
+  driver.Do(event::AcceptStopped{2});
+  driver.Do(event::ScaleRequested{1});
+  EXPECT_FALSE(driver.Has<action::OpenSlots>()) << "its sockets are there";
+  const action::Fork fork = driver.Only<action::Fork>();
+  EXPECT_EQ(fork.slot, 1);
+  driver.Ready(fork.worker);
+  driver.Serving(fork.worker);
+  EXPECT_EQ(driver.Only<action::Steer>().live, 2);
+  EXPECT_EQ(driver.Only<action::Release>().slot, 1);
+  driver.Advance(absl::Seconds(200));
+  EXPECT_FALSE(driver.Has<action::CloseSlot>());
+}
+
+TEST(SupervisorSocketsTest, OnlyTheLastSlotIsClosed) {
+  SupervisorDriver driver(Workers(3));
+  driver.StartAll();
+  driver.Do(event::ScaleRequested{-1});
+  driver.Do(event::AcceptStopped{3});
+  driver.Advance(absl::Seconds(40));
+  driver.Do(event::ScaleRequested{-1});
+  driver.Do(event::AcceptStopped{2});
+  driver.Advance(absl::Seconds(24));
+  Released(driver, 1, 2);
+  EXPECT_EQ(driver.Only<action::CloseSlot>().slot, 2);
+  driver.Advance(absl::Seconds(40));
+  Released(driver, 1, 1);
+  EXPECT_EQ(driver.Only<action::CloseSlot>().slot, 1);
+}
+
+// --- with a reload
+
+TEST(SupervisorSocketsTest, ANumberSetBySignalOutlivesAReload) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  Grow(driver, 3);
+  driver.Do(event::ReloadRequested{});
+  const action::LoadConfig load = driver.Only<action::LoadConfig>();
+  EXPECT_EQ(load.configured, 2);
+  EXPECT_EQ(load.wanted, 3);
+  EXPECT_EQ(WorkersAfterReload(2, 3, 2), 3);
+  driver.Do(event::ConfigLoaded{load.generation, Workers(2)});
+  for (int slot = 0; slot < 3; ++slot) {
+    const WorkerId old = driver.current(slot);
+    driver.Up(driver.incoming(slot));
+    driver.Do(event::AcceptStopped{old});
+  }
+  EXPECT_EQ(driver.supervisor.state(), ServerState::kRunning);
+  EXPECT_EQ(driver.supervisor.wanted_workers(), 3);
+}
+
+TEST(SupervisorSocketsTest, ANewNumberInTheFileWins) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  Grow(driver, 3);
+  driver.Reload(Workers(1));
+  for (int slot = 0; slot < 1; ++slot) {
+    const WorkerId old = driver.current(slot);
+    driver.Up(driver.incoming(slot));
+    driver.Do(event::AcceptStopped{old});
+  }
+  EXPECT_EQ(driver.supervisor.wanted_workers(), 3) << "not committed yet";
+  for (WorkerId old : {WorkerId{3}, WorkerId{2}}) {
+    driver.Do(event::AcceptStopped{old});
+  }
+  EXPECT_EQ(driver.supervisor.wanted_workers(), 1);
+}
+
+TEST(SupervisorSocketsTest, ScalingWaitsForAReload) {
+  SupervisorDriver driver(Workers(1));
+  driver.StartAll();
+  driver.Reload(Workers(1));
+  driver.Do(event::ScaleRequested{1});
+  EXPECT_FALSE(driver.Has<action::OpenSlots>());
+  driver.Up(driver.incoming(0));
+  driver.Do(event::AcceptStopped{1});
+  EXPECT_EQ(driver.supervisor.state(), ServerState::kRunning);
+  driver.Do(event::Timer{});
+  EXPECT_EQ(driver.supervisor.generation(), 2u);
+}
+
+// --- crash loop
+
+TEST(SupervisorSocketsTest, ACrashLoopEndsTheServerWithCode4) {
+  SupervisorSettings settings = Workers(2);
+  settings.crash_loop_limit = 3;
+  SupervisorDriver driver(settings);
+  driver.StartAll();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(driver.supervisor.state(), ServerState::kRunning);
+    driver.Exit(driver.current(0), ExitStatus::Signalled(SIGSEGV));
+    if (i == 2) break;
+    driver.Advance(absl::Seconds(5));
+    driver.Up(driver.incoming(0));
+  }
+  EXPECT_EQ(driver.supervisor.state(), ServerState::kStopping);
+  driver.Do(event::Timer{});
+  driver.Do(event::AcceptStopped{2});
+  driver.Exit(2);
+  EXPECT_EQ(driver.Only<action::Exit>().code, 4);
+}
+
+TEST(SupervisorSocketsTest, FailuresFarApartAndKillsAreNoCrashLoop) {
+  SupervisorSettings settings = Workers(1);
+  settings.crash_loop_limit = 2;
+  SupervisorDriver driver(settings);
+  driver.StartAll();
+  for (int i = 0; i < 10; ++i) {
+    const bool killed = i % 2 == 0;
+    driver.Exit(driver.current(0),
+                ExitStatus::Signalled(killed ? SIGKILL : SIGSEGV));
+    driver.Advance(absl::Seconds(1));
+    driver.Up(driver.incoming(0));
+    driver.Advance(absl::Seconds(31));
+  }
+  EXPECT_EQ(driver.supervisor.state(), ServerState::kRunning);
+}
+
+TEST(SupervisorSocketsTest, AReloadThatFailsIsNoCrashLoop) {
+  SupervisorSettings settings = Workers(1);
+  settings.crash_loop_limit = 1;
+  SupervisorDriver driver(settings);
+  driver.StartAll();
+  driver.Reload(settings);
+  driver.Exit(driver.incoming(0), ExitStatus::Exited(1));
+  EXPECT_EQ(driver.supervisor.state(), ServerState::kRunning);
+  EXPECT_EQ(driver.supervisor.last_reload()->outcome,
+            ReloadResult::Outcome::kRolledBack);
+}
+
+}  // namespace
+}  // namespace baton

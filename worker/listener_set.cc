@@ -1,0 +1,169 @@
+#include "worker/listener_set.h"
+
+#include <sys/socket.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "glog/logging.h"
+
+namespace baton {
+
+ListenerSet::ListenerSet(const Home& home, std::vector<WorkerListener> own,
+                         absl::AnyInvocable<void(bool)> on_full)
+    : home_(home),
+      on_full_(std::move(on_full)),
+      room_lasts_(home.table.loop(), [this] {
+        told_full_ = false;
+        on_full_(false);
+      }) {
+  for (WorkerListener& listener : own) {
+    kinds_.push_back(std::make_unique<Kind>());
+    kinds_.back()->url = std::move(listener.url);
+    own_.push_back({kinds_.back().get(), std::move(listener.fd), {}, {}});
+  }
+}
+
+absl::Status ListenerSet::Check() const {
+  for (const auto& kind : kinds_) {
+    if (absl::Status status = home_.services.Check(kind->url); !status.ok()) {
+      return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ListenerSet::Serve() {
+  for (size_t i = 0; i < own_.size(); ++i) {
+    Kind& kind = *kinds_[i];
+    if (kind.url.transport != ListenUrl::Transport::kUdp) {
+      kind.settings = home_.table.AddSettings(
+          {.url = &kind.url,
+           .idle_timeout = kind.url.common.idle_timeout.value_or(
+               home_.settings.idle_timeout),
+           .write_timeout = home_.settings.write_timeout,
+           .state_codec =
+               home_.services.FindStream(kind.url.scheme)->state_codec()});
+      kind.limits_number =
+          home_.limits.AddListener(kind.url.common.max_connections.value_or(0));
+      if (kind.settings >= limits_numbers_.size())
+        limits_numbers_.resize(size_t{kind.settings} + 1, kNotAdmitted);
+      limits_numbers_[kind.settings] = kind.limits_number;
+    }
+    if (absl::Status status = Start(own_[i]); !status.ok()) {
+      return absl::Status(status.code(), absl::StrCat(kind.url.ToString(), ": ",
+                                                      status.message()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ListenerSet::Start(Place& place) {
+  const Kind& kind = *place.kind;
+  if (kind.url.transport == ListenUrl::Transport::kUdp) {
+    auto datagrams =
+        DatagramListener::Start(home_.table.loop(), place.fd.get(),
+                                home_.services.FindDatagram(kind.url.scheme),
+                                datagram_batch_, home_.table.counters());
+    if (!datagrams.ok()) return datagrams.status();
+    place.datagrams = *std::move(datagrams);
+    return absl::OkStatus();
+  }
+  auto stream = StreamListener::Start(
+      place.fd.get(), kind.url, kind.settings, kind.limits_number,
+      home_.services.FindStream(kind.url.scheme)->handler(), home_.limits,
+      home_.table, home_.connections, *this);
+  if (!stream.ok()) return stream.status();
+  place.stream = *std::move(stream);
+  return absl::OkStatus();
+}
+
+absl::Status ListenerSet::Adopt(uint32_t slot, uint32_t first,
+                                std::vector<UniqueFd> fds) {
+  std::vector<const Kind*> kinds;
+  for (const auto& kind : kinds_) {
+    if (kind->url.transport != ListenUrl::Transport::kUnix)
+      kinds.push_back(kind.get());
+  }
+  if (first > kinds.size() || fds.size() > kinds.size() - first) {
+    return absl::InvalidArgumentError("more sockets than listeners");
+  }
+  std::vector<Place>& places = adopted_[slot];
+  for (size_t i = 0; i < fds.size(); ++i) {
+    places.push_back({kinds[first + i], std::move(fds[i]), {}, {}});
+    if (absl::Status status = Start(places.back()); !status.ok()) {
+      places.pop_back();
+      return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
+void ListenerSet::AcceptAllOf(std::vector<Place>& places) {
+  for (Place& place : places) {
+    if (place.stream != nullptr) place.stream->AcceptAll();
+    if (place.datagrams != nullptr) place.datagrams->ServeAll();
+  }
+}
+
+void ListenerSet::Release(uint32_t slot) {
+  const auto it = adopted_.find(slot);
+  if (it == adopted_.end()) return;
+  AcceptAllOf(it->second);
+  for (const Place& place : it->second) {
+    if (place.stream != nullptr && place.stream->paused()) OnPause(false);
+  }
+  adopted_.erase(it);
+}
+
+void ListenerSet::AcceptAll() {
+  AcceptAllOf(own_);
+  for (auto& [slot, places] : adopted_) AcceptAllOf(places);
+}
+
+void ListenerSet::Close(bool shut_down) {
+  const auto close = [shut_down](std::vector<Place>& places) {
+    for (Place& place : places) {
+      place.stream.reset();
+      place.datagrams.reset();
+      if (shut_down && place.fd &&
+          place.kind->url.transport != ListenUrl::Transport::kUdp) {
+        shutdown(place.fd.get(), SHUT_RDWR);
+      }
+      place.fd.reset();
+    }
+  };
+  close(own_);
+  for (auto& [slot, places] : adopted_) close(places);
+  adopted_.clear();
+  room_lasts_.Cancel();
+}
+
+void ListenerSet::OnClosed(uint16_t settings, ConnectionLimits::Tag tag) {
+  if (settings >= limits_numbers_.size() ||
+      limits_numbers_[settings] == kNotAdmitted) {
+    return;
+  }
+  home_.limits.Remove(limits_numbers_[settings], tag);
+  if (paused_ == 0) return;
+  for (Place& place : own_) {
+    if (place.stream != nullptr) place.stream->OnRoom();
+  }
+  for (auto& [slot, places] : adopted_) {
+    for (Place& place : places) {
+      if (place.stream != nullptr) place.stream->OnRoom();
+    }
+  }
+}
+
+void ListenerSet::OnPause(bool paused) {
+  paused_ += paused ? 1 : -1;
+  if (paused_ > 0) {
+    room_lasts_.Cancel();
+    if (!std::exchange(told_full_, true)) on_full_(true);
+  } else if (told_full_) {
+    room_lasts_.Start(kRoomLasts);
+  }
+}
+
+}  // namespace baton
