@@ -84,7 +84,7 @@ absl::StatusOr<int> ParseMaxDraining(absl::string_view text) {
 }
 
 absl::StatusOr<int> ParseCrashLoopLimit(absl::string_view text) {
-  return ToInt(ParseWholeNumber(text, 0, kMaxCrashLoopLimit, "go on"));
+  return ToInt(ParseWholeNumber(text, 0, kMaxCrashLoopLimit, "never"));
 }
 
 absl::StatusOr<int64_t> ParseMaxConnections(absl::string_view text) {

@@ -92,7 +92,7 @@ constexpr BadValue kBadValues[] = {
     {"pin_workers", "maybe", "bad value \"maybe\": true or false"},
     {"ready_timeout", "0s", "bad duration \"0s\": from 1ms to 8760h"},
     {"crash_loop_limit", "-1",
-     "bad number \"-1\": a whole number from 0 (go on) to 1000000"},
+     "bad number \"-1\": a whole number from 0 (never) to 1000000"},
     {"drain_timeout", "", "250ms"},
     {"max_draining", "0", "bad number \"0\": a whole number from 1 to 1024"},
     {"drain_delay", "-1s", "250ms"},

@@ -27,11 +27,10 @@ DEFINE_string(user, "", "workers run as this user");
 DEFINE_string(group, "", "and in this group, not the user's own");
 DEFINE_string(ready_timeout, "10s", "a worker not ready by then has failed");
 DEFINE_int32(crash_loop_limit, 0,
-             "exit 4 after so many failures in 60s; 0: go on");
+             "exit 4 after so many faults in 60s; 0: never");
 
 DEFINE_string(drain_timeout, "0s", "for an old worker's connections; 0s: any");
-DEFINE_int32(max_draining, 8,
-             "old workers of a slot; beyond, the oldest is cut");
+DEFINE_int32(max_draining, 8, "old workers a slot may have; more are cut");
 DEFINE_string(drain_delay, "0s", "after SIGTERM, serve on that long first");
 DEFINE_string(stop_timeout, "8s", "how long a stop may take");
 

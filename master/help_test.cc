@@ -26,7 +26,7 @@ const std::vector<std::string>& Schemes() {
 TEST(Help, IsOneScreen) {
   const std::string help = HelpText("/usr/sbin/baton", Schemes());
   const std::vector<std::string> lines = absl::StrSplit(help, '\n');
-  EXPECT_LE(lines.size(), 50u);
+  EXPECT_LE(lines.size(), 60u);
   for (const std::string& line : lines) {
     EXPECT_LE(line.size(), 80u) << line;
     EXPECT_EQ(absl::StripTrailingAsciiWhitespace(line), line);

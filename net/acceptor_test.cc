@@ -84,7 +84,7 @@ class AcceptorTest : public ::testing::Test, public Acceptor::Delegate {
   }
 
   bool CanAccept() override { return accepted_.size() < limit_; }
-  void OnPause(bool paused) override { pauses.push_back(paused); }
+  void OnPause(bool paused) override { pauses_.push_back(paused); }
   void OnAccept(UniqueFd socket, const sockaddr_storage* peer) override {
     ASSERT_NE(peer, nullptr);
     EXPECT_EQ(peer->ss_family, AF_INET);
@@ -101,6 +101,7 @@ class AcceptorTest : public ::testing::Test, public Acceptor::Delegate {
   UniqueFd listener_;
   sockaddr_in address_{};
   std::vector<UniqueFd> clients_, accepted_;
+  std::vector<bool> pauses_;
   size_t limit_ = 1'000'000;
   int more_ = 0;  // clients that each come when another is accepted
   std::unique_ptr<Acceptor> acceptor_;
@@ -123,9 +124,11 @@ TEST_F(AcceptorTest, AtTheLimitTheQueueWaits) {
   limit_ = 10;
   Run();
   EXPECT_EQ(accepted_.size(), 3u) << "goes on when it is told";
+  EXPECT_EQ(pauses_, std::vector<bool>{true});
   acceptor_->Resume();
   Run();
   EXPECT_EQ(accepted_.size(), 5u);
+  EXPECT_EQ(pauses_, (std::vector<bool>{true, false}));
 }
 
 // No descriptor left: no spinning, no lost edge (accept(2), EMFILE).

@@ -100,12 +100,10 @@ TEST(ServerScaleTest, HalfOpenClientsOfALeftSlotAreServed) {
   for (TestClient& client : silent) EXPECT_TRUE(client.Echoes("late"));
 }
 
-TEST(ServerScaleTest, NeverFewerThanOneAndTheNumberOutlivesAReload) {
+TEST(ServerScaleTest, TheNumberOutlivesAReload) {
   ServerProcess server({kListen, "--workers=1"});
   server.WaitReady();
-  server.Signal(SIGTTOU);
-  server.Signal(SIGTTIN);
-  EXPECT_EQ(server.WaitFor("scale_finished").value("workers", 0), 2);
+  Scale(server, SIGTTIN, 2);
   server.Signal(SIGHUP);
   EXPECT_EQ(server.WaitFor("reload_finished").value("outcome", ""), "ok");
   WaitUntil("the old ones are gone",
@@ -183,7 +181,8 @@ TEST(ServerScaleTest, ACrashLoopEndsTheServer) {
   ServerProcess server({kListen, "--workers=2", "--crash_loop_limit=3"});
   server.WaitReady();
   for (int i = 0; i < 3; ++i) {
-    kill(server.Workers().at(0), SIGSEGV);
+    // By a signal that leaves no stack trace in the log.
+    kill(server.Workers().at(0), SIGXCPU);
     if (i < 2) server.WaitFor("worker_serving");
   }
   server.WaitFor("crash_loop");

@@ -366,11 +366,12 @@ TEST_F(WorkerTest, OneThatIsFullSaysSoAndWhenItNoLongerIs) {
   Serve();
   UniqueFd first = Connect();
   EXPECT_TRUE(Echoes(first));
-  const UniqueFd waiting = Connect();
+  UniqueFd waiting = Connect();
   ASSERT_TRUE(Receive<FullMessage>());
   EXPECT_TRUE(std::get<FullMessage>(last_).full);
   first.reset();
-  EXPECT_TRUE(Echoes(waiting));
+  EXPECT_TRUE(Echoes(waiting));  // and it is full again
+  waiting.reset();
   ASSERT_TRUE(Receive<FullMessage>());
   EXPECT_FALSE(std::get<FullMessage>(last_).full);
 }
