@@ -121,6 +121,7 @@ void SimulatedKernel::OpenUpTo(int slots) {
 void SimulatedKernel::WorkerGetsOn(Process& process) {
   if (!process.alive) return;
   if (process.kill_pending) {
+    if (process.unkillable) return;
     return Die(process, ExitStatus::Signalled(SIGKILL));
   }
   if (process.hung) return;
@@ -334,6 +335,9 @@ void SimulatedKernel::Stop() {
     Feed(event::QuitRequested{});
   } else {
     Feed(event::TerminateRequested{});
+  }
+  for (auto& [id, process] : processes_) {
+    process.unkillable = process.hung = faults && Chance(10);
   }
   // Time passes in small steps, forks are answered: the stop itself must see
   // to the rest, whatever the workers do.

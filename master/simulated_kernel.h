@@ -49,9 +49,11 @@ class SimulatedKernel {
     Generation generation = 0;
     bool forked = false;  // the fork is answered
     bool alive = true;
+    bool stop_told = false;  // StopAccepting
     bool hung = false;
-    bool accepting = false;  // told to serve and not yet stopped
-    std::set<int> adopted;   // slots from which it accepts too
+    bool unkillable = false;  // in uninterruptible sleep
+    bool accepting = false;   // told to serve and not yet stopped
+    std::set<int> adopted;    // slots from which it accepts too
     uint8_t impairments = 0;
     bool kill_pending = false;         // SIGKILL sent, takes effect later
     std::deque<Action> inbox;          // from the master, in order
@@ -139,6 +141,7 @@ class SimulatedKernel {
 
   bool dropped_in_use_ = false;
   std::set<WorkerId> served_before_;  // the event that is being handled
+  std::set<int> stopped_now_;         // slots, by that event
   std::optional<action::LoadConfig> load_asked_;  // not answered
   std::optional<Generation> reload_going_;  // until commit, drop or rejection
 };

@@ -21,6 +21,7 @@ void SimulatedKernel::Feed(const Event& event) {
     served_before_.insert(slot.current);
   }
   dropped_in_use_ = false;
+  stopped_now_.clear();
   for (const Action& action : supervisor_.Handle(now_, event)) Carry(action);
   CHECK(!dropped_in_use_) << "a configuration is dropped that serves";
 }
@@ -53,7 +54,9 @@ void SimulatedKernel::Send(WorkerId worker, const Action& message) {
 
 void SimulatedKernel::Do(const action::StopAccepting& stop) {
   Send(stop.worker, stop);
-  const Process& process = processes_.at(stop.worker);
+  Process& process = processes_.at(stop.worker);
+  process.stop_told = true;
+  stopped_now_.insert(process.slot);
   if (stop.shut_down_listeners) {
     CHECK(stop_asked_) << "listeners shut down in a running server";
     return;
@@ -120,6 +123,14 @@ void SimulatedKernel::Do(const action::Steer& steer) {
   CHECK_GE(steer.live, 1);
   CHECK_LE(steer.live, static_cast<int>(group_.size()));
   const int before = steered_.value_or(static_cast<int>(group_.size()));
+  // Whoever serves there is told to stop afterwards.
+  for (int i = steer.live; i < before; ++i) {
+    bool serves = stopped_now_.count(group_[i]) == 0;
+    for (const auto& [id, process] : processes_) {
+      serves = serves || (process.slot == group_[i] && !process.stop_told);
+    }
+    CHECK(serves) << "new connections still went to slot " << group_[i];
+  }
   for (int i = steer.live; i < before; ++i) left_[group_[i]] = now_;
   for (int i = before; i < steer.live; ++i) left_.erase(group_[i]);
   steered_ = steer.live;

@@ -176,7 +176,6 @@ class Supervisor {
   WorkerId ChooseAdopter(int slot) const;
   WorkerId ReleaseAdopter(int slot);
   void UpdateAdoption();
-  void MoveAdoptionsFrom(WorkerId worker);
   void EndAdoptions(WorkerId worker);
   bool ReleasedForClosing(int number);
   void CloseUnusedSlots();

@@ -153,19 +153,23 @@ void Supervisor::BeginRollBack(const std::string& reason) {
        {"reason", reason}});
   for (size_t i = 0; i < slots_.size(); ++i) {
     SupervisedSlot& slot = slots_[i];
-    SupervisedWorker* incoming = Find(slot.incoming);
-    if (incoming != nullptr && incoming->generation == roll_->target) {
-      Discard(*incoming);
-    }
     // Where the new generation serves, it goes on until its turn comes.
     const SupervisedWorker* current = FindWorker(slot.current);
     if (current != nullptr && current->generation == roll_->target) continue;
-    if (slot.generation == RollWants(static_cast<int>(i))) continue;
-    if (RollWants(static_cast<int>(i)) == 0) {
+    const Generation wanted = RollWants(static_cast<int>(i));
+    if (slot.generation == wanted) continue;
+    if (wanted == 0) {
       LeaveSlot(slot);
     } else {
-      slot.generation = RollWants(static_cast<int>(i));
+      slot.generation = wanted;
       slot.retry_at = now_;
+    }
+  }
+  UpdateSteering();  // before somebody is told to accept no more
+  for (SupervisedSlot& slot : slots_) {
+    SupervisedWorker* incoming = Find(slot.incoming);
+    if (incoming != nullptr && incoming->generation == roll_->target) {
+      Discard(*incoming);
     }
   }
 }

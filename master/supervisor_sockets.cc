@@ -200,15 +200,6 @@ void Supervisor::UpdateAdoption() {
   }
 }
 
-// It is about to stop accepting, from whatever sockets.
-void Supervisor::MoveAdoptionsFrom(WorkerId worker) {
-  for (int i = 0; i < static_cast<int>(slots_.size()); ++i) {
-    if (slots_[i].adopter != worker) continue;
-    slots_[i].adopter = ChooseAdopter(i);
-    if (slots_[i].adopter != 0) Emit(action::Adopt{slots_[i].adopter, i});
-  }
-}
-
 // It is gone: somebody else has to see to what it left in a queue.
 void Supervisor::EndAdoptions(WorkerId worker) {
   for (SupervisedSlot& slot : slots_) {

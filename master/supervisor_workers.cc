@@ -148,7 +148,6 @@ void Supervisor::Detach(SupervisedWorker& worker) {
 
 void Supervisor::Retire(SupervisedWorker& worker, bool shut_down_listeners) {
   Detach(worker);
-  if (!shut_down_listeners) MoveAdoptionsFrom(worker.id);
   worker.phase = WorkerPhase::kRetiring;
   worker.deadline = std::min(now_ + kAcceptStopTimeout, stop_deadline_);
   Emit(action::StopAccepting{worker.id, shut_down_listeners});
