@@ -27,11 +27,11 @@ absl::Duration Now() {
   return absl::Nanoseconds(MonotonicClock::Get()->NowNanos());
 }
 
-std::string BinaryPath() {
+std::string PathOf(const std::string& binary) {
   const char* runfiles = std::getenv("TEST_SRCDIR");
   const char* workspace = std::getenv("TEST_WORKSPACE");
   CHECK(runfiles != nullptr && workspace != nullptr) << "run it by bazel test";
-  return absl::StrCat(runfiles, "/", workspace, "/master/baton");
+  return absl::StrCat(runfiles, "/", workspace, "/", binary);
 }
 
 std::pair<UniqueFd, UniqueFd> Pipe() {
@@ -53,9 +53,9 @@ struct Spawned {
   UniqueFd out, err;
 };
 
-Spawned Spawn(std::vector<std::string> args,
+Spawned Spawn(const std::string& binary, std::vector<std::string> args,
               const std::vector<std::string>& added) {
-  args.insert(args.begin(), BinaryPath());
+  args.insert(args.begin(), PathOf(binary));
   std::vector<std::string> environment = added;
   for (char** variable = environ; *variable != nullptr; ++variable) {
     environment.emplace_back(*variable);
@@ -119,7 +119,7 @@ std::string ReadFile(const std::string& path) {
 
 Finished RunServer(const std::vector<std::string>& args,
                    const std::vector<std::string>& environment) {
-  Spawned spawned = Spawn(args, environment);
+  Spawned spawned = Spawn("master/baton", args, environment);
   Finished finished;
   const absl::Duration deadline = Now() + kPatience;
   // Both are short: the order does not matter.
@@ -142,10 +142,11 @@ Finished RunServer(const std::vector<std::string>& args,
 }
 
 ServerProcess::ServerProcess(const std::vector<std::string>& args,
-                             const std::vector<std::string>& environment) {
+                             const std::vector<std::string>& environment,
+                             const std::string& binary) {
   std::vector<std::string> all = args;
   all.push_back("--log_format=json");
-  Spawned spawned = Spawn(std::move(all), environment);
+  Spawned spawned = Spawn(binary, std::move(all), environment);
   pid_ = spawned.pid;
   out_ = std::move(spawned.out);
   err_ = std::move(spawned.err);

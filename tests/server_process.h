@@ -45,9 +45,11 @@ Finished RunServer(const std::vector<std::string>& args,
 
 class ServerProcess {
  public:
-  // Starts it with `args` and --log_format=json.
+  // Starts it with `args` and --log_format=json. `binary`: from the top of the
+  // workspace; must be among the test's data.
   explicit ServerProcess(const std::vector<std::string>& args,
-                         const std::vector<std::string>& environment = {});
+                         const std::vector<std::string>& environment = {},
+                         const std::string& binary = "master/baton");
   ~ServerProcess();
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;
