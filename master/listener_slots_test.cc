@@ -230,6 +230,53 @@ TEST_F(ListenerSlotsTest, SlotsComeAndGoAtTheTail) {
   EXPECT_EQ(AcceptAll(slots_.ForSlot(2, 0)), 20);
 }
 
+TEST_F(ListenerSlotsTest, SlotsThatComeGetNothingUntilTheyAreSteeredTo) {
+  ASSERT_TRUE(Load(1, {"echo://127.0.0.1:0"}, 1).ok());
+  const Endpoint endpoint = EndpointOf(1, 0);
+  ASSERT_TRUE(slots_.OpenSlots(2, ListenFlags()).ok());
+  std::vector<UniqueFd> clients;
+  for (int i = 0; i < 40; ++i) clients.push_back(Connect(endpoint));
+  EXPECT_EQ(AcceptAll(slots_.ForSlot(1, 1)), 0);
+  EXPECT_EQ(AcceptAll(slots_.ForSlot(1, 0)), 40);
+  ASSERT_TRUE(slots_.Steer(2).ok());
+  for (int i = 0; i < 60; ++i) clients.push_back(Connect(endpoint));
+  EXPECT_GT(AcceptAll(slots_.ForSlot(1, 1)), 0);
+  EXPECT_GT(AcceptAll(slots_.ForSlot(1, 0)), 0);
+}
+
+TEST_F(ListenerSlotsTest, ASlotThatIsLeftGetsNothingAndIsThenClosed) {
+  ASSERT_TRUE(
+      Load(1, {"echo://127.0.0.1:0", "echo+udp://127.0.0.1:0"}, 2).ok());
+  const Endpoint endpoint = EndpointOf(1, 0);
+  ASSERT_TRUE(slots_.Steer(1).ok());
+  std::vector<UniqueFd> clients;
+  for (int i = 0; i < 40; ++i) clients.push_back(Connect(endpoint));
+  EXPECT_EQ(AcceptAll({slots_.ForSlot(1, 1)[0]}), 0);
+  // A worker that hangs has a copy, which must not hold its place.
+  const UniqueFd copy(dup(FdOf(1, 1)));
+  slots_.CloseSlot(1);
+  for (int i = 0; i < 40; ++i) clients.push_back(Connect(endpoint));
+  EXPECT_EQ(AcceptAll({slots_.ForSlot(1, 0)[0]}), 80);
+}
+
+TEST_F(ListenerSlotsTest, WhatCanBeAdoptedHasItsNumberAmongTcpAndUdp) {
+  const std::string path = SocketPath();
+  ASSERT_TRUE(Load(1, {"echo://127.0.0.1:0", "echo+unix://" + path}, 2).ok());
+  ASSERT_TRUE(Load(2,
+                   {"discard://127.0.0.1:0", "echo+unix://" + path,
+                    "echo://127.0.0.1:0"},
+                   1)
+                  .ok());
+  // Slot 1 of the new address has no socket, and the unix one is shared.
+  const auto adoptable = slots_.ForAdoption(2, 1);
+  ASSERT_EQ(adoptable.size(), 1u);
+  EXPECT_EQ(adoptable[0].number, 1u);
+  EXPECT_EQ(adoptable[0].fd, FdOf(1, 1));
+  EXPECT_EQ(slots_.ForAdoption(2, 0).size(), 2u);
+  slots_.CloseAll();
+  RemoveFolderOf(path);
+}
+
 TEST_F(ListenerSlotsTest, CloseAllRefusesAtOnceThoughAWorkerHasACopy) {
   ASSERT_TRUE(Load(1, {"echo://127.0.0.1:0"}, 2).ok());
   const Endpoint endpoint = EndpointOf(1, 0);
