@@ -86,12 +86,13 @@ absl::Status ListenerSlots::SteerGroup(Group& group, int live) {
 }
 
 absl::Status ListenerSlots::Attach(Group& group, int live) {
-  group.steered = true;
-  return SteerReuseport(group.sockets.front().get(),
-                        group.url.transport == Transport::kUdp
-                            ? SteerBy::kSourceHash
-                            : SteerBy::kRandom,
-                        live);
+  const absl::Status status = SteerReuseport(
+      group.sockets.front().get(),
+      group.url.transport == Transport::kUdp ? SteerBy::kSourceHash
+                                             : SteerBy::kRandom,
+      live);
+  if (status.ok()) group.steered = true;
+  return status;
 }
 
 // The sockets that `group` needs beyond those it has. The first one of a group
@@ -289,7 +290,9 @@ std::vector<ListenerSlots::Adoptable> ListenerSlots::ForAdoption(
     Generation generation, int slot) const {
   std::vector<Adoptable> sockets;
   uint32_t number = 0;
-  for (const Use& use : uses_.at(generation)) {
+  const auto uses = uses_.find(generation);
+  if (uses == uses_.end()) return sockets;
+  for (const Use& use : uses->second) {
     if (use.url.transport == Transport::kUnix) continue;
     if (static_cast<size_t>(slot) < use.group->sockets.size()) {
       sockets.push_back({number, use.group->sockets[slot].get()});

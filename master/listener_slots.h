@@ -97,6 +97,7 @@ class ListenerSlots {
     uint32_t number;  // among them
     int fd;
   };
+  // None of a generation that is gone.
   std::vector<Adoptable> ForAdoption(Generation generation, int slot) const;
   // With the real ports.
   std::vector<ListenUrl> Urls(Generation generation) const;

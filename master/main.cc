@@ -93,6 +93,9 @@ int Serve(const char* program, const ConfigLoader& loader,
   // And a file that may not grow, the log above all, one of the write:
   // setrlimit(2), RLIMIT_FSIZE. Workers inherit both.
   SetDisposition(SIGXFSZ, SIG_IGN);
+  // Ignored by whoever started us, it would take the workers' exits away -
+  // waitpid(2).
+  SetDisposition(SIGCHLD, SIG_DFL);
   absl::StatusOr<UniqueFd> log_fd = OpenLog(config->log_file);
   if (!log_fd.ok()) return Fail(kCouldNotStart, log_fd.status());
   google::InitGoogleLogging(program);

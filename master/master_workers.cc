@@ -212,6 +212,8 @@ void Master::OnExit(WorkerId id) {
       .Field("connections_left", last.connections);
   Feed(event::WorkerExited{id, *status});
   links_.erase(id);
+  // It may have stood before strangers, of whose end nothing more is told.
+  strangers_timer_->Start(absl::ZeroDuration());
 }
 
 }  // namespace baton

@@ -110,12 +110,15 @@ void SimulatedKernel::Do(const action::Adopt& adopt) {
   Send(adopt.worker, adopt);
   const SupervisedWorker& worker = *supervisor_.FindWorker(adopt.worker);
   CHECK(Accepts(worker.phase) && worker.slot != adopt.slot);
+  CHECK(worker.generation == supervisor_.generation() ||
+        worker.generation == reload_going_)
+      << "its listeners are gone";
   CHECK_LT(adopt.slot, static_cast<int>(group_.size()));
 }
 
 void SimulatedKernel::Do(const action::OpenSlots& open) {
   CHECK(!open_asked_.has_value() && !load_asked_.has_value());
-  CHECK_GT(open.slots, static_cast<int>(group_.size()));
+  CHECK_GT(open.slots, supervisor_.wanted_workers());
   open_asked_ = open.slots;
 }
 
@@ -252,7 +255,9 @@ void SimulatedKernel::CheckAdoption() {
   const auto fit = [this](WorkerId id) {
     const SupervisedWorker* worker = supervisor_.FindWorker(id);
     return worker != nullptr && worker->phase == WorkerPhase::kServing &&
-           worker->impairments == 0 && worker->broken_reason.empty();
+           worker->impairments == 0 && worker->broken_reason.empty() &&
+           (worker->generation == supervisor_.generation() ||
+            worker->generation == reload_going_);
   };
   const auto& slots = supervisor_.slots();
   for (size_t i = 0; i < group_.size(); ++i) {

@@ -40,7 +40,8 @@ struct SupervisedWorker {
   Instant deadline = absl::InfiniteDuration();  // of the phase
   Instant serving_since = absl::InfiniteDuration();
   bool replace_wanted = false;
-  uint8_t impairments = 0;  // a bit for each Impairment
+  uint8_t impairments = 0;                     // a bit for each Impairment
+  Instant room_at = absl::InfiniteDuration();  // when kFull ends
   // Its channel is gone. Normally its exit is about to be told; if not, it is
   // killed at broken_deadline.
   std::string broken_reason;

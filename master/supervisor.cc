@@ -30,6 +30,7 @@ Instant Supervisor::next_deadline() const {
   if (phase_ == Phase::kDelaying) consider(delay_until_);
   for (const auto& [id, worker] : workers_) {
     consider(std::min(worker.deadline, worker.broken_deadline));
+    consider(worker.room_at);
   }
   if (forks_allowed()) {
     for (const SupervisedSlot& slot : slots_) {
@@ -68,6 +69,7 @@ ServerState Supervisor::state() const {
 
 void Supervisor::Settle() {
   ExpireDeadlines();
+  EndImpairments();
   ApplyScale();
   ForkWhereWanted();
   AdvanceStart();

@@ -77,6 +77,9 @@ class Supervisor {
   // A second Terminate counts as Quit after more than this: a terminal and a
   // wrapper often send it twice.
   static constexpr absl::Duration kSecondTerminate = absl::Seconds(1);
+  // A worker that says that it is no longer full is believed after so long:
+  // however often it changes its mind, siblings hear of it once a second.
+  static constexpr absl::Duration kRoomLasts = absl::Seconds(1);
   // Failures further back do not count towards crash_loop_limit.
   static constexpr absl::Duration kCrashLoopWindow = absl::Seconds(60);
 
@@ -165,12 +168,13 @@ class Supervisor {
   void FailStart(const std::string& reason);
 
   // Sockets and who accepts from them (supervisor_sockets.cc).
-  int OpenSlotCount() const;
   void ApplyScale();
   void ServeSlots(int count);
   void NoteScaled();
   void LeaveSlot(SupervisedSlot& slot);
   void UpdateSteering();
+  static void SetImpaired(SupervisedWorker& worker, Impairment what, bool on);
+  void EndImpairments();
   bool NeedsAdopter(const SupervisedSlot& slot) const;
   bool MayAdopt(WorkerId id) const;
   WorkerId ChooseAdopter(int slot) const;

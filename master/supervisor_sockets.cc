@@ -21,13 +21,6 @@ uint8_t BitOf(Impairment what) {
 
 // --- how many
 
-// Only the last ones are ever closed.
-int Supervisor::OpenSlotCount() const {
-  return static_cast<int>(
-      std::count_if(slots_.begin(), slots_.end(),
-                    [](const SupervisedSlot& slot) { return !slot.closed; }));
-}
-
 void Supervisor::On(const event::ScaleRequested& event) {
   if (phase_ != Phase::kUp && phase_ != Phase::kStarting) return;
   // Below the minimum nothing is remembered: the next one more is one more.
@@ -44,7 +37,9 @@ void Supervisor::ApplyScale() {
   if (wanted == settings_.workers) return;
   Log(Severity::kInfo, "scale_started",
       {{"workers", int64_t{wanted}}, {"before", int64_t{settings_.workers}}});
-  if (wanted > OpenSlotCount()) {
+  // Also for slots that linger: a listener that came meanwhile has no sockets
+  // for them.
+  if (wanted > settings_.workers) {
     opening_ = wanted;
     return Emit(action::OpenSlots{wanted});
   }
@@ -124,10 +119,30 @@ void Supervisor::UpdateSteering() {
 void Supervisor::On(const event::WorkerImpaired& event) {
   SupervisedWorker* worker = Find(event.worker);
   if (worker == nullptr) return;
-  const uint8_t before = worker->impairments;
-  const uint8_t bit = BitOf(event.what);
-  worker->impairments =
-      static_cast<uint8_t>(event.on ? before | bit : before & ~bit);
+  if (event.what == Impairment::kFull) {
+    if (event.on) {
+      worker->room_at = absl::InfiniteDuration();
+    } else {
+      worker->room_at = std::min(worker->room_at, now_ + kRoomLasts);
+      return;
+    }
+  }
+  SetImpaired(*worker, event.what, event.on);
+}
+
+void Supervisor::SetImpaired(SupervisedWorker& worker, Impairment what,
+                             bool on) {
+  const uint8_t bit = BitOf(what);
+  worker.impairments = static_cast<uint8_t>(on ? worker.impairments | bit
+                                               : worker.impairments & ~bit);
+}
+
+void Supervisor::EndImpairments() {
+  for (auto& [id, worker] : workers_) {
+    if (now_ < worker.room_at) continue;
+    worker.room_at = absl::InfiniteDuration();
+    SetImpaired(worker, Impairment::kFull, false);
+  }
 }
 
 void Supervisor::On(const event::SlotReleased& event) {
@@ -148,9 +163,14 @@ bool Supervisor::NeedsAdopter(const SupervisedSlot& slot) const {
 
 bool Supervisor::MayAdopt(WorkerId id) const {
   const SupervisedWorker* worker = FindWorker(id);
-  return worker != nullptr && worker->phase == WorkerPhase::kServing &&
-         worker->impairments == 0 && worker->broken_reason.empty() &&
-         slots_[worker->slot].current == id;
+  if (worker == nullptr || worker->phase != WorkerPhase::kServing ||
+      worker->impairments != 0 || !worker->broken_reason.empty()) {
+    return false;
+  }
+  // Of a roll back that was given up, one may serve whose listeners are gone.
+  const bool known = worker->generation == generation_ ||
+                     (roll_.has_value() && worker->generation == roll_->target);
+  return known && slots_[worker->slot].current == id;
 }
 
 // The one with the fewest adopted slots; 0 if there is nobody.
