@@ -33,6 +33,17 @@ def absolute(argument, output_base):
     return argument
 
 
+def without_precompiled(arguments):
+    """What -include-pch names need not be there, and other tools can't read it."""
+    kept = []
+    skip = False
+    for argument in arguments:
+        if not skip and argument != "-include-pch":
+            kept.append(argument)
+        skip = argument == "-include-pch"
+    return kept
+
+
 def commands(actions, output_base, top):
     """One entry a source: the first action that compiles it."""
     entries = {}
@@ -50,7 +61,10 @@ def commands(actions, output_base, top):
             {
                 "directory": top,
                 "file": source,
-                "arguments": [absolute(a, output_base) for a in arguments],
+                "arguments": [
+                    absolute(argument, output_base)
+                    for argument in without_precompiled(arguments)
+                ],
             },
         )
     return [entries[source] for source in sorted(entries)]
