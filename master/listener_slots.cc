@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -178,6 +177,9 @@ absl::Status ListenerSlots::Load(Generation generation,
     for (UniqueFd& fd : sockets) group->sockets.push_back(std::move(fd));
   }
   groups_.merge(created);
+  for (const Use& use : uses) {
+    for (auto& [id, groups] : removed_) std::erase(groups, use.group);
+  }
   uses_.emplace(generation, std::move(uses));
   return absl::OkStatus();
 }
@@ -188,7 +190,6 @@ absl::Status ListenerSlots::Commit(Generation generation,
   for (auto it = uses_.begin(); it != uses_.end();) {
     it = it->first == generation ? std::next(it) : uses_.erase(it);
   }
-  CloseUnused();
   absl::Status result;
   for (const Use& use : uses_[generation]) {
     for (const UniqueFd& fd : use.group->sockets) {
@@ -200,7 +201,9 @@ absl::Status ListenerSlots::Commit(Generation generation,
 
 absl::Status ListenerSlots::OpenSlots(int slots, const ListenFlags& flags) {
   std::vector<std::pair<Group*, std::vector<UniqueFd>>> additions;
+  const std::set<const Group*> in_use = InUse();
   for (const auto& [key, group] : groups_) {
+    if (in_use.count(group.get()) == 0) continue;
     additions.emplace_back(group.get(), std::vector<UniqueFd>());
     if (absl::Status status =
             OpenMissing(*group, slots, flags, additions.back().second);
@@ -222,23 +225,63 @@ absl::Status ListenerSlots::Steer(int live) {
   return result;
 }
 
-void ListenerSlots::Drop(Generation generation) {
-  uses_.erase(generation);
-  CloseUnused();
+void ListenerSlots::Drop(Generation generation) { uses_.erase(generation); }
+
+std::set<const ListenerSlots::Group*> ListenerSlots::InUse() const {
+  std::set<const Group*> in_use;
+  for (const auto& [generation, uses] : uses_) {
+    for (const Use& use : uses) in_use.insert(use.group.get());
+  }
+  return in_use;
 }
 
-void ListenerSlots::CloseUnused() {
-  std::set<const Group*> used;
-  for (const auto& [generation, uses] : uses_) {
-    for (const Use& use : uses) used.insert(use.group.get());
+std::optional<SocketsId> ListenerSlots::TakeRemoved() {
+  std::set<const Group*> kept = InUse();
+  for (const auto& [id, groups] : removed_) {
+    for (const GroupPtr& group : groups) kept.insert(group.get());
   }
+  std::vector<GroupPtr> removed;
   for (auto it = groups_.begin(); it != groups_.end();) {
-    if (used.count(it->second.get()) != 0) {
+    const GroupPtr& group = it->second;
+    if (kept.count(group.get()) != 0) {
       ++it;
-    } else {
-      CloseGroup(*it->second);
-      it = groups_.erase(it);
+      continue;
     }
+    removed.push_back(group);
+    if (group->url.transport == Transport::kUnix) {
+      // Nobody else comes, and the path is free for another.
+      RemovePath(*group);
+      it = groups_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+  if (removed.empty()) return std::nullopt;
+  removed_.emplace(next_removed_, std::move(removed));
+  return next_removed_++;
+}
+
+std::vector<ListenerSlots::RemovedListener> ListenerSlots::Removed(
+    SocketsId id) const {
+  std::vector<RemovedListener> listeners;
+  const auto removed = removed_.find(id);
+  if (removed == removed_.end()) return listeners;
+  for (const GroupPtr& group : removed->second) {
+    listeners.push_back({group->url, {}});
+    for (const UniqueFd& fd : group->sockets) {
+      listeners.back().fds.push_back(fd.get());
+    }
+  }
+  return listeners;
+}
+
+void ListenerSlots::CloseRemoved(SocketsId id) {
+  const auto removed = removed_.extract(id);
+  if (removed.empty()) return;
+  for (const GroupPtr& group : removed.mapped()) {
+    CloseGroup(*group);
+    std::erase_if(groups_,
+                  [&](const auto& entry) { return entry.second == group; });
   }
 }
 
@@ -259,7 +302,20 @@ void ListenerSlots::CloseSlot(int slot) {
 
 void ListenerSlots::CloseAll() {
   uses_.clear();
-  CloseUnused();
+  for (const auto& [id, groups] : removed_) {
+    for (const GroupPtr& group : groups) CloseGroup(*group);
+  }
+  removed_.clear();
+  for (const auto& [key, group] : groups_) CloseGroup(*group);
+  groups_.clear();
+}
+
+// Only what is still ours: somebody may have put another in its place.
+void ListenerSlots::RemovePath(const Group& group) {
+  if (group.url.transport == Transport::kUnix &&
+      HasPathThatIs(group.url, group.device, group.inode)) {
+    unlink(group.url.address.c_str());
+  }
 }
 
 void ListenerSlots::CloseGroup(Group& group) {
@@ -268,11 +324,7 @@ void ListenerSlots::CloseGroup(Group& group) {
     if (group.url.transport != Transport::kUdp) shutdown(fd.get(), SHUT_RDWR);
   }
   group.sockets.clear();
-  // Only what is still ours: somebody may have put another in its place.
-  if (group.url.transport == Transport::kUnix &&
-      HasPathThatIs(group.url, group.device, group.inode)) {
-    unlink(group.url.address.c_str());
-  }
+  RemovePath(group);
 }
 
 std::vector<ListenerSlots::Listener> ListenerSlots::ForSlot(

@@ -11,8 +11,9 @@
 //
 // Configurations come and go while groups stay: an address that is in both the
 // old configuration and the new keeps its sockets and thereby its queues.
-// While a reload is under way both configurations are known here, each
-// under its generation, and an address goes when the last that has it is gone.
+// While a reload is under way both configurations are known here, each under
+// its generation. When the last that has an address is gone, its sockets stay
+// until CloseRemoved(): clients are in their queues, or on the way there.
 //
 // Contract
 // * Load() binds what is new, or fails and leaves everything as it was. An
@@ -35,6 +36,8 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -44,6 +47,7 @@
 #include "net/listen_socket.h"
 #include "net/listen_url.h"
 #include "net/unique_fd.h"
+#include "worker/sockets_id.h"
 
 namespace baton {
 
@@ -66,9 +70,9 @@ class ListenerSlots {
   absl::Status Load(Generation generation, absl::Span<const ListenUrl> urls,
                     int slots, const ListenFlags& flags);
 
-  // From now on only `generation` is there: addresses that it lacks are closed,
-  // and those that stay get its backlog and options. An error means that an
-  // option could not be set; all else is done.
+  // From now on only `generation` is there: addresses that it lacks are
+  // removed, and those that stay get its backlog and options. An error means
+  // that an option could not be set; all else is done.
   absl::Status Commit(Generation generation, const ListenFlags& flags);
 
   // Sockets for slots 0 to slots-1 of every address, or an error and no more
@@ -79,11 +83,23 @@ class ListenerSlots {
   // some address without a program: the kernel chooses there.
   absl::Status Steer(int live);
 
-  // `generation` is given up; addresses that only it had are closed.
+  // `generation` is given up; addresses that only it had are removed.
   void Drop(Generation generation);
 
+  // What was removed since the last call, under a number of its own; nothing if
+  // nothing was. Of unix listeners the path is gone. A later generation may
+  // take the other addresses up again, with their sockets.
+  std::optional<SocketsId> TakeRemoved();
+  struct RemovedListener {
+    ListenUrl url;  // with the real port
+    std::vector<int> fds;
+  };
+  std::vector<RemovedListener> Removed(SocketsId id) const;
+  // Closes them, but for those that a generation has taken up.
+  void CloseRemoved(SocketsId id);
+
   // The sockets of this slot in every group, whoever has copies; it must be the
-  // last one.
+  // last one, and nothing removed be left.
   void CloseSlot(int slot);
 
   // Shuts every listener down, so that a late client is refused at once, closes
@@ -128,11 +144,15 @@ class ListenerSlots {
   static absl::Status Attach(Group& group, int live);
   absl::Status OpenMissing(Group& group, int slots, const ListenFlags& flags,
                            std::vector<UniqueFd>& opened) const;
-  void CloseUnused();
+  std::set<const Group*> InUse() const;
+  static void RemovePath(const Group& group);
   static void CloseGroup(Group& group);
 
-  std::map<std::string, GroupPtr> groups_;  // by key
+  // By key. Also what was removed and could be taken up again: all but unix.
+  std::map<std::string, GroupPtr> groups_;
   std::map<Generation, std::vector<Use>> uses_;
+  std::map<SocketsId, std::vector<GroupPtr>> removed_;
+  SocketsId next_removed_ = kFirstRemoved;
 };
 
 }  // namespace baton

@@ -178,18 +178,82 @@ TEST_F(ListenerSlotsTest, PortsZeroAreToldApartBySchemeAndOrder) {
   EXPECT_EQ(EndpointOf(2, 1), first);
 }
 
-TEST_F(ListenerSlotsTest, CommitClosesWhatTheNewConfigurationLacks) {
+TEST_F(ListenerSlotsTest, CommitRemovesWhatTheNewConfigurationLacks) {
   ASSERT_TRUE(Load(1, {"echo://127.0.0.1:0", "discard://127.0.0.1:0"}, 2).ok());
   const Endpoint stays = EndpointOf(1, 0), goes = EndpointOf(1, 1);
   ASSERT_TRUE(Load(2, {"echo://127.0.0.1:0"}, 2).ok());
   EXPECT_TRUE(Connect(goes)) << "before the commit both are there";
+  EXPECT_FALSE(slots_.TakeRemoved().has_value());
   ASSERT_TRUE(slots_.Commit(2, ListenFlags()).ok());
+  const SocketsId removed = slots_.TakeRemoved().value();
+  EXPECT_FALSE(slots_.TakeRemoved().has_value());
+  const auto listeners = slots_.Removed(removed);
+  ASSERT_EQ(listeners.size(), 1u);
+  EXPECT_EQ(listeners[0].url.endpoint, goes);
+  EXPECT_EQ(listeners[0].fds.size(), 2u);
+  EXPECT_TRUE(Connect(goes)) << "clients are on their way";
+  slots_.CloseRemoved(removed);
   EXPECT_TRUE(Connect(stays));
   EXPECT_FALSE(Connect(goes));
   EXPECT_EQ(errno, ECONNREFUSED);
+  EXPECT_TRUE(slots_.Removed(removed).empty());
 }
 
-TEST_F(ListenerSlotsTest, DropClosesWhatOnlyTheNewConfigurationHad) {
+TEST_F(ListenerSlotsTest, WhatWasRemovedComesBackWithItsQueue) {
+  ASSERT_TRUE(Load(1, {"echo://127.0.0.1:0", "discard://127.0.0.1:0"}, 2).ok());
+  const Endpoint address = EndpointOf(1, 1);
+  ASSERT_TRUE(Load(2, {"echo://127.0.0.1:0"}, 2).ok());
+  ASSERT_TRUE(slots_.Commit(2, ListenFlags()).ok());
+  const SocketsId first = slots_.TakeRemoved().value();
+  std::vector<UniqueFd> waiting;
+  for (int i = 0; i < 20; ++i) waiting.push_back(Connect(address));
+  // More slots meanwhile, which it does not take part in.
+  ASSERT_TRUE(slots_.OpenSlots(3, ListenFlags()).ok());
+  EXPECT_EQ(slots_.Removed(first)[0].fds.size(), 2u);
+  ASSERT_TRUE(Load(3, {"echo://127.0.0.1:0", "discard://127.0.0.1:0"}, 3).ok());
+  ASSERT_TRUE(slots_.Commit(3, ListenFlags()).ok());
+  EXPECT_FALSE(slots_.TakeRemoved().has_value());
+  // Its adopter is told to stop, which concerns nobody else.
+  slots_.CloseRemoved(first);
+  EXPECT_EQ(EndpointOf(3, 1), address);
+  EXPECT_EQ(AcceptAll({slots_.ForSlot(3, 0)[1], slots_.ForSlot(3, 1)[1]}), 20);
+  EXPECT_TRUE(Connect(address));
+}
+
+TEST_F(ListenerSlotsTest, WhatIsRemovedTwiceLingersTwice) {
+  ASSERT_TRUE(Load(1, {"echo://127.0.0.1:0", "discard://127.0.0.1:0"}, 1).ok());
+  const Endpoint address = EndpointOf(1, 1);
+  ASSERT_TRUE(Load(2, {"echo://127.0.0.1:0"}, 1).ok());
+  ASSERT_TRUE(slots_.Commit(2, ListenFlags()).ok());
+  const SocketsId first = slots_.TakeRemoved().value();
+  ASSERT_TRUE(Load(3, {"echo://127.0.0.1:0", "discard://127.0.0.1:0"}, 1).ok());
+  slots_.Drop(3);
+  const SocketsId second = slots_.TakeRemoved().value();
+  EXPECT_NE(first, second);
+  slots_.CloseRemoved(first);
+  EXPECT_TRUE(Connect(address));
+  slots_.CloseRemoved(second);
+  EXPECT_FALSE(Connect(address));
+}
+
+TEST_F(ListenerSlotsTest, ARemovedUnixListenerKeepsItsQueueAndNotItsPath) {
+  const std::string path = SocketPath();
+  ASSERT_TRUE(Load(1, {"echo://127.0.0.1:0", "echo+unix://" + path}, 1).ok());
+  const UniqueFd waiting = Connect(EndpointOf(1, 1));
+  ASSERT_TRUE(waiting);
+  ASSERT_TRUE(Load(2, {"echo://127.0.0.1:0"}, 1).ok());
+  ASSERT_TRUE(slots_.Commit(2, ListenFlags()).ok());
+  const SocketsId removed = slots_.TakeRemoved().value();
+  EXPECT_FALSE(Exists(path));
+  ASSERT_TRUE(Load(3, {"echo+unix://" + path}, 1).ok());
+  EXPECT_TRUE(Accept(slots_.Removed(removed)[0].fds[0]));
+  slots_.CloseRemoved(removed);
+  EXPECT_TRUE(Exists(path)) << "it is another's by now";
+  slots_.CloseAll();
+  RemoveFolderOf(path);
+}
+
+TEST_F(ListenerSlotsTest, DropRemovesWhatOnlyTheNewConfigurationHad) {
   ASSERT_TRUE(Load(1, {"echo://127.0.0.1:0"}, 1).ok());
   ASSERT_TRUE(Load(2, {"echo://127.0.0.1:0", "discard://127.0.0.1:0"}, 1).ok());
   const Endpoint stays = EndpointOf(1, 0), goes = EndpointOf(2, 1);
@@ -197,6 +261,7 @@ TEST_F(ListenerSlotsTest, DropClosesWhatOnlyTheNewConfigurationHad) {
   EXPECT_EQ(slots_.NewUrls(2)[0].endpoint, goes);
   EXPECT_TRUE(Connect(goes));
   slots_.Drop(2);
+  slots_.CloseRemoved(slots_.TakeRemoved().value());
   EXPECT_FALSE(Connect(goes));
   EXPECT_TRUE(Connect(stays));
 }

@@ -34,9 +34,9 @@ constexpr int kLooksWhenStuck = 2;
 constexpr absl::Duration kLongestHandshake = absl::Seconds(63);
 
 // With TCP_DEFER_ACCEPT a connection joins the queue so much later.
-absl::Duration Linger(const Config& config) {
+absl::Duration Linger(absl::Span<const ListenUrl> listeners) {
   int64_t defer = 0;
-  for (const ListenUrl& url : config.listen) {
+  for (const ListenUrl& url : listeners) {
     defer = std::max<int64_t>(defer, url.common.defer_accept_s);
   }
   return kLongestHandshake + absl::Seconds(defer);
@@ -114,6 +114,9 @@ absl::Status Master::Start() {
   timer_.emplace(*loop_, [this] { Feed(event::Timer{}); });
   heartbeat_timer_.emplace(*loop_, [this] { LookAtHeartbeats(); });
   strangers_timer_.emplace(*loop_, [this] { OnChildSignal(); });
+  unsent_timer_.emplace(*loop_, [this] {
+    for (auto& [id, link] : links_) SendUnsent(*link);
+  });
   absl::StatusOr<SignalFd> signals = SignalFd::Create(kSignals);
   if (!signals.ok()) return signals.status();
   signals_.emplace(*std::move(signals));
@@ -151,7 +154,7 @@ absl::StatusOr<SupervisorSettings> Master::SettingsOf(
   settings.drain_timeout = DrainTimeout(config.worker);
   settings.max_draining = config.max_draining;
   settings.crash_loop_limit = config.crash_loop_limit;
-  settings.linger = Linger(config);
+  settings.linger = Linger(config.listen);
   settings.drain_delay = config.drain_delay;
   settings.stop_timeout = config.worker.stop_timeout;
   return settings;
@@ -337,11 +340,24 @@ void Master::Do(const action::CommitConfig& commit) {
       !status.ok()) {
     LOG(WARNING) << "a listener keeps an old option: " << status.message();
   }
+  ReportRemovedListeners();
 }
 
 void Master::Do(const action::DropConfig& drop) {
   configs_.erase(drop.generation);
   listeners_.Drop(drop.generation);
+  ReportRemovedListeners();
+}
+
+void Master::ReportRemovedListeners() {
+  const std::optional<SocketsId> removed = listeners_.TakeRemoved();
+  if (!removed.has_value()) return Feed(event::ListenersRemoved{});
+  absl::Duration linger;
+  for (const auto& [url, fds] : listeners_.Removed(*removed)) {
+    LogEvent("listener_removed").Field("url", url.text);
+    linger = std::max(linger, Linger({&url, 1}));
+  }
+  Feed(event::ListenersRemoved{removed, linger});
 }
 
 void Master::Do(const action::OpenSlots& open) {
@@ -357,11 +373,19 @@ void Master::Do(const action::OpenSlots& open) {
 void Master::Do(const action::Steer& steer) {
   if (absl::Status status = listeners_.Steer(steer.live); !status.ok()) {
     LOG(ERROR) << "new connections are not steered: " << status.message();
+    Feed(event::SteerFailed{});
   }
 }
 
 void Master::Do(const action::CloseSlot& close) {
   listeners_.CloseSlot(close.slot);
+}
+
+void Master::Do(const action::CloseRemoved& close) {
+  for (const auto& [url, fds] : listeners_.Removed(close.sockets)) {
+    LogEvent("listener_closed").Field("url", url.text);
+  }
+  listeners_.CloseRemoved(close.sockets);
 }
 
 void Master::Do(const action::CloseListeners&) {

@@ -65,6 +65,7 @@ class Master {
   absl::Status ListenFirst();
   absl::StatusOr<SupervisorSettings> SettingsOf(const Config& config) const;
   void LogListening(Generation generation) const;
+  void ReportRemovedListeners();
 
   // Events.
   void Feed(Event event);
@@ -95,6 +96,7 @@ class Master {
   void Do(const action::CommitConfig& commit);
   void Do(const action::DropConfig& drop);
   void Do(const action::CloseSlot& close);
+  void Do(const action::CloseRemoved& close);
   void Do(const action::CloseListeners&);
   void Do(const action::AnnounceReady&);
   void Do(const action::Exit& exit);
@@ -102,8 +104,12 @@ class Master {
 
   absl::Status Fork(const action::Fork& fork, pid_t& pid);
   absl::StatusOr<SupervisorSettings> Load(const action::LoadConfig& load);
-  void Send(WorkerId worker, const ChannelMessage& message,
-            absl::Span<const int> fds = {});
+  void Send(WorkerId worker, const ChannelMessage& message);
+  bool SendFds(WorkerId worker, const ChannelMessage& message,
+               absl::Span<const int> fds);
+  void SendUnsent(Link& link);
+  bool AdoptSlot(WorkerId worker, SocketsId slot);
+  bool AdoptRemoved(WorkerId worker, SocketsId removed);
 
   const ConfigLoader& loader_;
   const Services& services_;
@@ -125,6 +131,7 @@ class Master {
   std::optional<Timer> timer_;
   std::optional<Timer> heartbeat_timer_;
   std::optional<Timer> strangers_timer_;
+  std::optional<Timer> unsent_timer_;
   std::map<WorkerId, std::unique_ptr<Link>> links_;
 
   std::optional<Supervisor> supervisor_;

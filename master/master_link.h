@@ -5,6 +5,8 @@
 
 #include <sys/epoll.h>
 
+#include <deque>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -56,6 +58,8 @@ struct Master::Link {
   WorkerProcess worker;
   Inlet channel_inlet;  // both watch what `worker` owns
   Inlet exit_inlet;
+  // Messages that the kernel had no memory for, oldest first.
+  std::deque<std::string> unsent;
   bool unknown_reported = false;
   // Of the worker's loop at the last look, and for how many looks it has been
   // in that same turn.

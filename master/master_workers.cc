@@ -1,7 +1,6 @@
 // The master's dealings with its workers' processes and channels.
 
 #include <algorithm>
-#include <limits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -17,6 +16,11 @@ namespace {
 
 // A worker that writes without end gets no more of a turn than this.
 constexpr int kMessagesPerTurn = 32;
+
+// In one message; SCM_MAX_FD is 253 - unix(7).
+constexpr size_t kMostFdsAtOnce = 200;
+
+constexpr absl::Duration kSendAgain = absl::Milliseconds(50);
 
 }  // namespace
 
@@ -83,47 +87,87 @@ void Master::Do(const action::StopWorker& stop) {
 }
 
 void Master::Do(const action::Adopt& adopt) {
-  // All of a batch fit one message (SCM_MAX_FD is 253 - unix(7)), and runs of
-  // numbers without a gap are what the message can say.
-  constexpr size_t kMostAtOnce = 200;
-  const std::vector<ListenerSlots::Adoptable> sockets =
-      listeners_.ForAdoption(links_.at(adopt.worker)->generation, adopt.slot);
+  const bool told = adopt.sockets < kFirstRemoved
+                        ? AdoptSlot(adopt.worker, adopt.sockets)
+                        : AdoptRemoved(adopt.worker, adopt.sockets);
+  if (!told) Feed(event::AdoptFailed{adopt.worker, adopt.sockets});
+}
+
+bool Master::AdoptSlot(WorkerId worker, SocketsId slot) {
+  const std::vector<ListenerSlots::Adoptable> sockets = listeners_.ForAdoption(
+      links_.at(worker)->generation, static_cast<int>(slot));
+  // Also without a socket: it is about to be asked about that slot.
+  if (sockets.empty()) return SendFds(worker, AdoptMessage{slot, 0}, {});
+  // Runs of numbers without a gap are what a message can say.
   for (size_t begin = 0; begin < sockets.size();) {
     std::vector<int> fds;
-    while (begin + fds.size() < sockets.size() && fds.size() < kMostAtOnce &&
+    while (begin + fds.size() < sockets.size() && fds.size() < kMostFdsAtOnce &&
            sockets[begin + fds.size()].number ==
                sockets[begin].number + fds.size()) {
       fds.push_back(sockets[begin + fds.size()].fd);
     }
-    Send(adopt.worker,
-         AdoptMessage{static_cast<uint32_t>(adopt.slot), sockets[begin].number},
-         fds);
+    if (!SendFds(worker, AdoptMessage{slot, sockets[begin].number}, fds)) {
+      return false;
+    }
     begin += fds.size();
   }
+  return true;
+}
+
+bool Master::AdoptRemoved(WorkerId worker, SocketsId removed) {
+  bool told = true;
+  for (const auto& [url, fds] : listeners_.Removed(removed)) {
+    const AdoptRemovedMessage message{removed, url.ToString()};
+    for (size_t begin = 0; begin < fds.size() && told;
+         begin += kMostFdsAtOnce) {
+      told = SendFds(worker, message,
+                     absl::MakeSpan(fds).subspan(begin, kMostFdsAtOnce));
+    }
+  }
+  return told;
 }
 
 void Master::Do(const action::Release& release) {
-  Send(release.worker,
-       ReleaseMessage{static_cast<uint32_t>(release.slot), release.ticket});
+  Send(release.worker, ReleaseMessage{release.sockets, release.ticket});
 }
 
-void Master::Send(WorkerId worker, const ChannelMessage& message,
-                  absl::Span<const int> fds) {
+void Master::Send(WorkerId worker, const ChannelMessage& message) {
   Link& link = *links_.at(worker);
+  link.unsent.push_back(EncodeMessage(message));
+  if (link.unsent.size() == 1) SendUnsent(link);
+}
+
+// In order, as far as there is memory for them.
+void Master::SendUnsent(Link& link) {
+  while (!link.unsent.empty()) {
+    const FdChannel::SendResult result =
+        link.worker.channel.Send(link.unsent.front());
+    switch (result.code) {
+      case FdChannel::SendCode::kSent:
+      case FdChannel::SendCode::kEof:  // its exit is about to be told
+        break;
+      case FdChannel::SendCode::kLater:
+        return unsent_timer_->Start(kSendAgain);
+      case FdChannel::SendCode::kAgain:
+      case FdChannel::SendCode::kError:
+        // One that has not read hundreds of messages will not read this one.
+        Feed(event::WorkerBroken{link.id, "its channel takes no message"});
+        break;
+    }
+    link.unsent.pop_front();
+  }
+}
+
+// Or not at all, and then it returns false: nobody holds the descriptors until
+// there is memory.
+bool Master::SendFds(WorkerId worker, const ChannelMessage& message,
+                     absl::Span<const int> fds) {
+  Link& link = *links_.at(worker);
+  if (!link.unsent.empty()) return false;
   const FdChannel::SendResult result =
       link.worker.channel.Send(EncodeMessage(message), fds);
-  switch (result.code) {
-    case FdChannel::SendCode::kSent:
-    case FdChannel::SendCode::kEof:  // its exit is about to be told
-      return;
-    case FdChannel::SendCode::kAgain:
-    case FdChannel::SendCode::kLater:
-    case FdChannel::SendCode::kError:
-      // One that has not read a few dozen messages will not read this one.
-      return Feed(event::WorkerBroken{
-          worker, absl::StrCat("its channel takes no message: ",
-                               MessageName(message))});
-  }
+  return result.code == FdChannel::SendCode::kSent ||
+         result.code == FdChannel::SendCode::kEof;
 }
 
 void Master::Do(const action::Kill& kill) {
@@ -180,10 +224,10 @@ void Master::OnMessage(Link& link, const ChannelMessage& message) {
   } else if (std::holds_alternative<ReplaceMeMessage>(message)) {
     Feed(event::ReplaceRequested{link.id});
   } else if (const auto* released = std::get_if<ReleasedMessage>(&message)) {
-    constexpr uint32_t kNoSlot = std::numeric_limits<int>::max();
-    Feed(event::SlotReleased{
-        link.id, static_cast<int>(std::min(released->slot, kNoSlot)),
-        released->ticket});
+    Feed(event::SocketsReleased{link.id, released->sockets, released->ticket,
+                                released->emptied});
+  } else if (const auto* failed = std::get_if<AdoptFailedMessage>(&message)) {
+    Feed(event::AdoptFailed{link.id, failed->sockets});
   } else if (const auto* full = std::get_if<FullMessage>(&message)) {
     Feed(event::WorkerImpaired{link.id, Impairment::kFull, full->full});
   } else if (!std::exchange(link.unknown_reported, true)) {

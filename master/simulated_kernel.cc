@@ -12,6 +12,8 @@ namespace {
 // Longer than any back-off, start or retirement takes when nothing fails.
 constexpr absl::Duration kHealBound = absl::Seconds(90);
 
+constexpr uint8_t kFullBit = 1 << static_cast<int>(Impairment::kFull);
+
 }  // namespace
 
 SimulatedKernel::SimulatedKernel(uint32_t seed)
@@ -138,18 +140,22 @@ void SimulatedKernel::WorkerHandles(Process& process, const Action& message) {
     process.accepting = true;
     process.outbox.push_back(event::WorkerServing{process.id});
   } else if (std::holds_alternative<action::StopAccepting>(message)) {
-    process.accepting = false;
-    for (int slot : process.adopted) emptied_[slot] = now_;
+    process.accepting = process.holds_own = false;
+    for (SocketsId id : process.adopted) emptied_[id] = now_;
     process.adopted.clear();
     process.outbox.push_back(event::AcceptStopped{process.id});
   } else if (const auto* adopt = std::get_if<action::Adopt>(&message)) {
-    process.adopted.insert(adopt->slot);
-  } else if (const auto* release = std::get_if<action::Release>(&message)) {
-    if (process.adopted.erase(release->slot) == 1) {
-      emptied_[release->slot] = now_;
+    if (!healing_ && Chance(10)) {
+      process.outbox.push_back(event::AdoptFailed{process.id, adopt->sockets});
+    } else {
+      process.adopted.insert(adopt->sockets);
     }
-    process.outbox.push_back(
-        event::SlotReleased{process.id, release->slot, release->ticket});
+  } else if (const auto* release = std::get_if<action::Release>(&message)) {
+    const bool emptied = process.adopted.erase(release->sockets) == 1 &&
+                         (process.impairments & kFullBit) == 0;
+    if (emptied) emptied_[release->sockets] = now_;
+    process.outbox.push_back(event::SocketsReleased{
+        process.id, release->sockets, release->ticket, emptied});
   } else if (std::holds_alternative<action::Drain>(message)) {
     // Some connections last for ever; then only the time-out ends it.
     if (!healing_ && Chance(50)) return;
@@ -163,7 +169,7 @@ void SimulatedKernel::WorkerHandles(Process& process, const Action& message) {
 
 void SimulatedKernel::Die(Process& process, ExitStatus status) {
   process.alive = false;
-  process.accepting = false;
+  process.accepting = process.holds_own = false;
   process.adopted.clear();
   process.status = status;
   // The channel's end may be seen before the exit.
@@ -228,13 +234,16 @@ void SimulatedKernel::Impair(Process& process, Impairment what, bool on) {
 void SimulatedKernel::HostileMessage(Process& process) {
   if (honest_) return;
   const WorkerId id = process.id;
-  const Event claims[] = {event::WorkerReady{id},
-                          event::WorkerServing{id},
-                          event::AcceptStopped{id},
-                          event::WorkerDrained{id, ~uint64_t{0} >> 1},
-                          event::ReplaceRequested{id},
-                          event::SlotReleased{id, Below(6) - 1, ~uint64_t{0}},
-                          event::WorkerImpaired{id, Impairment::kFull, true}};
+  const Event claims[] = {
+      event::WorkerReady{id},
+      event::WorkerServing{id},
+      event::AcceptStopped{id},
+      event::WorkerDrained{id, ~uint64_t{0} >> 1},
+      event::ReplaceRequested{id},
+      event::SocketsReleased{id, static_cast<SocketsId>(Below(6) - 1),
+                             ~uint64_t{0}, Chance(50)},
+      event::AdoptFailed{id, static_cast<SocketsId>(Below(6))},
+      event::WorkerImpaired{id, Impairment::kFull, true}};
   process.outbox.push_back(claims[Below(static_cast<int>(std::size(claims)))]);
 }
 

@@ -51,9 +51,10 @@ class SimulatedKernel {
     bool alive = true;
     bool stop_told = false;  // StopAccepting
     bool hung = false;
-    bool unkillable = false;  // in uninterruptible sleep
-    bool accepting = false;   // told to serve and not yet stopped
-    std::set<int> adopted;    // slots from which it accepts too
+    bool unkillable = false;      // in uninterruptible sleep
+    bool accepting = false;       // told to serve and not yet stopped
+    bool holds_own = true;        // has copies of its slot's sockets
+    std::set<SocketsId> adopted;  // what it accepts from beside its own
     uint8_t impairments = 0;
     bool kill_pending = false;         // SIGKILL sent, takes effect later
     std::deque<Action> inbox;          // from the master, in order
@@ -100,17 +101,21 @@ class SimulatedKernel {
   void Do(const action::CommitConfig& commit);
   void Do(const action::DropConfig& drop);
   void Do(const action::CloseSlot& close);
+  void Do(const action::CloseRemoved& close);
   void Do(const action::CloseListeners&);
   void Do(const action::AnnounceReady&);
   void Do(const action::Exit& exit);
   void Do(const action::Log& log);
   void Send(WorkerId worker, const Action& message);
+  void RemoveListeners();
+  void CheckEmptied(SocketsId sockets, Instant left) const;
 
   // Invariants.
   void CheckAfterStep();
   void CheckRoles();
   void CheckSlotsServed();
   void CheckAdoption();
+  void CheckAdopted(SocketsId id, const AdoptableSockets& sockets) const;
   void CheckNewConnections();
   void CheckSettled();
 
@@ -132,13 +137,21 @@ class SimulatedKernel {
   // to the first `steered_` ones, or to all if there is no program.
   std::vector<int> group_;
   std::optional<int> steered_;
-  std::map<int, Instant> left_;     // since when a slot gets no new connections
-  std::map<int, Instant> emptied_;  // when an adopter took all that was queued
-  std::optional<int> open_asked_;   // OpenSlots, not answered
+  std::map<int, Instant> left_;  // since when a slot gets no new connections
+  bool steer_failed_ = false;
+  struct Removed {
+    Instant since;
+    absl::Duration linger;
+  };
+  std::map<SocketsId, Removed> removed_;  // listeners, still open
+  SocketsId next_removed_ = kFirstRemoved;
+  std::map<SocketsId, Instant> emptied_;  // when an adopter took all queued
+  std::optional<int> open_asked_;         // OpenSlots, not answered
   bool listeners_open_ = true;
   bool announced_ = false;
   std::optional<int> exit_code_;
 
+  std::deque<Event> answers_;  // to the actions that are being carried out
   bool dropped_in_use_ = false;
   std::set<WorkerId> served_before_;  // the event that is being handled
   std::set<int> stopped_now_;         // slots, by that event

@@ -24,6 +24,12 @@ void SimulatedKernel::Feed(const Event& event) {
   stopped_now_.clear();
   for (const Action& action : supervisor_.Handle(now_, event)) Carry(action);
   CHECK(!dropped_in_use_) << "a configuration is dropped that serves";
+  if (answers_.empty()) return;
+  const Event answer = answers_.front();
+  answers_.pop_front();
+  // Until the next Steer, also if another one came in between.
+  steer_failed_ |= std::holds_alternative<event::SteerFailed>(answer);
+  Feed(answer);
 }
 
 void SimulatedKernel::Carry(const Action& action) {
@@ -94,6 +100,7 @@ void SimulatedKernel::Do(const action::CommitConfig& commit) {
     CHECK(worker.generation == commit.generation || !Accepts(worker.phase))
         << "worker " << id << " still accepts for the old configuration";
   }
+  RemoveListeners();
 }
 
 void SimulatedKernel::Do(const action::DropConfig& drop) {
@@ -104,16 +111,35 @@ void SimulatedKernel::Do(const action::DropConfig& drop) {
     dropped_in_use_ |=
         worker.generation == drop.generation && Accepts(worker.phase);
   }
+  RemoveListeners();
+}
+
+// Mostly a reload has all listeners that the one before had.
+void SimulatedKernel::RemoveListeners() {
+  if (!Chance(20)) return answers_.push_back(event::ListenersRemoved{});
+  const absl::Duration linger = absl::Milliseconds(Below(5000));
+  removed_.emplace(next_removed_, Removed{now_, linger});
+  answers_.push_back(event::ListenersRemoved{next_removed_++, linger});
 }
 
 void SimulatedKernel::Do(const action::Adopt& adopt) {
-  Send(adopt.worker, adopt);
   const SupervisedWorker& worker = *supervisor_.FindWorker(adopt.worker);
-  CHECK(Accepts(worker.phase) && worker.slot != adopt.slot);
+  CHECK(Accepts(worker.phase));
   CHECK(worker.generation == supervisor_.generation() ||
         worker.generation == reload_going_)
       << "its listeners are gone";
-  CHECK_LT(adopt.slot, static_cast<int>(group_.size()));
+  if (adopt.sockets < kFirstRemoved) {
+    CHECK_NE(worker.slot, static_cast<int>(adopt.sockets));
+    CHECK_LT(adopt.sockets, group_.size());
+  } else {
+    CHECK_EQ(removed_.count(adopt.sockets), 1u);
+  }
+  // No memory for the message.
+  if (!healing_ && Chance(5)) {
+    answers_.push_back(event::AdoptFailed{adopt.worker, adopt.sockets});
+  } else {
+    Send(adopt.worker, adopt);
+  }
 }
 
 void SimulatedKernel::Do(const action::OpenSlots& open) {
@@ -132,8 +158,11 @@ void SimulatedKernel::Do(const action::Steer& steer) {
     for (const auto& [id, process] : processes_) {
       serves = serves || (process.slot == group_[i] && !process.stop_told);
     }
-    CHECK(serves) << "new connections still went to slot " << group_[i];
+    CHECK(serves || steer_failed_)
+        << "new connections still went to slot " << group_[i];
   }
+  steer_failed_ = !healing_ && Chance(10);
+  if (steer_failed_) return answers_.push_back(event::SteerFailed{});
   for (int i = steer.live; i < before; ++i) left_[group_[i]] = now_;
   for (int i = before; i < steer.live; ++i) left_.erase(group_[i]);
   steered_ = steer.live;
@@ -157,14 +186,35 @@ void SimulatedKernel::Do(const action::CloseSlot& close) {
     CHECK_GE(now_ - left->second, linger_)
         << "slot " << close.slot << " did not linger";
   }
-  // Its queue was emptied since, unless its adopter only says so.
-  if (left != left_.end() && honest_) {
-    const auto emptied = emptied_.find(close.slot);
-    CHECK(emptied != emptied_.end() && emptied->second >= left->second)
-        << "nobody has emptied the queue of slot " << close.slot;
+  const auto id = static_cast<SocketsId>(close.slot);
+  if (left != left_.end()) CheckEmptied(id, left->second);
+  CHECK(removed_.empty()) << "a listener with that slot may come back";
+  for (const auto& [worker, process] : processes_) {
+    if (!honest_ || !process.alive) continue;
+    CHECK(process.slot != close.slot || !process.holds_own)
+        << "worker " << worker << " keeps the place of slot " << close.slot;
+    CHECK_EQ(process.adopted.count(id), 0u)
+        << "worker " << worker << " keeps the place of slot " << close.slot;
   }
   group_.pop_back();
   if (*steered_ == static_cast<int>(group_.size())) steered_.reset();
+}
+
+void SimulatedKernel::Do(const action::CloseRemoved& close) {
+  const auto removed = removed_.find(close.sockets);
+  CHECK(removed != removed_.end());
+  CHECK_GE(now_ - removed->second.since, removed->second.linger)
+      << "removed listeners did not linger";
+  CheckEmptied(close.sockets, removed->second.since);
+  removed_.erase(removed);
+}
+
+// Its queue was emptied since then, unless its adopter only says so.
+void SimulatedKernel::CheckEmptied(SocketsId sockets, Instant left) const {
+  if (!honest_) return;
+  const auto emptied = emptied_.find(sockets);
+  CHECK(emptied != emptied_.end() && emptied->second >= left)
+      << "nobody has emptied the queues of " << sockets;
 }
 
 void SimulatedKernel::Do(const action::CloseListeners&) {
@@ -246,34 +296,50 @@ void SimulatedKernel::CheckSlotsServed() {
 }
 
 // Where nobody of a slot's own accepts, somebody else does if there is anybody
-// who can.
+// who can. The same for listeners that were removed.
 void SimulatedKernel::CheckAdoption() {
   const ServerState state = supervisor_.state();
   if (state == ServerState::kStarting || state == ServerState::kStopping) {
     return;
   }
-  const auto fit = [this](WorkerId id) {
-    const SupervisedWorker* worker = supervisor_.FindWorker(id);
-    return worker != nullptr && worker->phase == WorkerPhase::kServing &&
-           worker->impairments == 0 && worker->broken_reason.empty() &&
-           (worker->generation == supervisor_.generation() ||
-            worker->generation == reload_going_);
-  };
   const auto& slots = supervisor_.slots();
   for (size_t i = 0; i < group_.size(); ++i) {
     const SupervisedSlot& slot = slots.at(i);
     const SupervisedWorker* own = supervisor_.FindWorker(slot.current);
     if (slot.generation != 0 && own != nullptr && own->impairments == 0) {
-      CHECK_EQ(slot.adopter, 0u) << "slot " << i << " is adopted for nothing";
+      CHECK_EQ(slot.sockets.adopter, 0u) << "slot " << i << " for nothing";
       continue;
     }
-    if (slot.closing) continue;
-    bool somebody = false;
-    for (size_t j = 0; j < slots.size(); ++j) {
-      somebody = somebody || (j != i && fit(slots[j].current));
-    }
-    CHECK(!somebody || fit(slot.adopter))
-        << "slot " << i << " has nobody who accepts";
+    CheckAdopted(static_cast<SocketsId>(i), slot.sockets);
+  }
+  for (const auto& [id, removed] : supervisor_.removed()) {
+    CheckAdopted(id, removed.sockets);
+  }
+}
+
+void SimulatedKernel::CheckAdopted(SocketsId id,
+                                   const AdoptableSockets& sockets) const {
+  if (sockets.closing) return;
+  const auto fit = [this](WorkerId worker_id) {
+    const SupervisedWorker* worker = supervisor_.FindWorker(worker_id);
+    return worker != nullptr && worker->phase == WorkerPhase::kServing &&
+           worker->impairments == 0 && worker->broken_reason.empty() &&
+           worker->adopts_from <= now_ &&
+           (worker->generation == supervisor_.generation() ||
+            worker->generation == reload_going_);
+  };
+  if (fit(sockets.adopter)) {
+    // What it is told it does.
+    const Process& process = processes_.at(sockets.adopter);
+    CHECK(!process.alive || !process.inbox.empty() || !process.outbox.empty() ||
+          process.kill_pending || process.adopted.count(id) == 1)
+        << "worker " << process.id << " does not know of sockets " << id;
+    return;
+  }
+  const auto& slots = supervisor_.slots();
+  for (size_t i = 0; i < slots.size(); ++i) {
+    CHECK(i == id || !fit(slots[i].current))
+        << "sockets " << id << " have nobody who accepts";
   }
 }
 
@@ -286,7 +352,10 @@ void SimulatedKernel::CheckNewConnections() {
   const int to = steered_.value_or(static_cast<int>(group_.size()));
   for (int i = 0; i < to; ++i) {
     const SupervisedSlot& slot = supervisor_.slots().at(group_[i]);
-    CHECK(slot.generation != 0 && !slot.closed && !slot.closing)
+    // Adopted, if it could not be otherwise.
+    CHECK(slot.generation != 0 || steer_failed_)
+        << "new connections go to slot " << group_[i];
+    CHECK(!slot.closed && !slot.sockets.closing)
         << "new connections go to slot " << group_[i];
   }
 }
@@ -314,6 +383,7 @@ void SimulatedKernel::CheckSettled() {
   CHECK_EQ(static_cast<int>(group_.size()), serving);
   CHECK(!steered_.has_value()) << "the kernel's own choice is better";
   CHECK(!open_asked_.has_value());
+  CHECK(removed_.empty());
 }
 
 }  // namespace baton

@@ -42,10 +42,24 @@ struct SupervisedWorker {
   bool replace_wanted = false;
   uint8_t impairments = 0;                     // a bit for each Impairment
   Instant room_at = absl::InfiniteDuration();  // when kFull ends
+  Instant adopts_from = absl::ZeroDuration();  // not chosen before
+  // Of the last Release, until it is answered: it may hold those sockets.
+  uint64_t release_ticket = 0;
+  // It has closed its listening sockets, those that it had adopted too.
+  bool accept_stopped = false;
   // Its channel is gone. Normally its exit is about to be told; if not, it is
   // killed at broken_deadline.
   std::string broken_reason;
   Instant broken_deadline = absl::InfiniteDuration();
+};
+
+// Listening sockets, and who accepts from them beside or instead of their own
+// worker.
+struct AdoptableSockets {
+  bool closing = false;         // nobody shall accept from them any more
+  WorkerId adopter = 0;         // 0 = nobody
+  WorkerId releaser = 0;        // was told to stop, for closing, and has not
+  uint64_t release_ticket = 0;  // answered this
 };
 
 // A slot is a place for one serving worker, with sockets of its own. While one
@@ -68,13 +82,14 @@ struct SupervisedSlot {
   bool live = false;  // new connections are steered to them
   // No longer live: connections that had begun may still arrive until then.
   Instant linger_until = absl::ZeroDuration();
-  bool closing = false;  // nobody shall accept from them any more
+  AdoptableSockets sockets;
   bool closed = false;
-  // Who accepts from them beside or instead of `current`, 0 = nobody; and who
-  // was told to stop that and has not answered.
-  WorkerId adopter = 0;
-  WorkerId releaser = 0;
-  uint64_t release_ticket = 0;
+};
+
+// What a reload has removed from the configuration, of all slots.
+struct RemovedListeners {
+  Instant linger_until;
+  AdoptableSockets sockets;
 };
 
 }  // namespace baton

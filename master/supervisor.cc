@@ -31,6 +31,7 @@ Instant Supervisor::next_deadline() const {
   for (const auto& [id, worker] : workers_) {
     consider(std::min(worker.deadline, worker.broken_deadline));
     consider(worker.room_at);
+    if (worker.adopts_from > now_) consider(worker.adopts_from);
   }
   if (forks_allowed()) {
     for (const SupervisedSlot& slot : slots_) {
@@ -45,6 +46,10 @@ Instant Supervisor::next_deadline() const {
         consider(slot.linger_until);
       }
     }
+    for (const auto& [id, removed] : removed_) {
+      if (removed.linger_until > now_) consider(removed.linger_until);
+    }
+    if (steered_ == kNotSteered) consider(steer_at_);
   }
   return next;
 }
@@ -77,6 +82,7 @@ void Supervisor::Settle() {
   UpdateSteering();
   UpdateAdoption();
   NoteScaled();
+  CloseRemovedListeners();
   CloseUnusedSlots();
   AdvanceStop();
 }

@@ -31,10 +31,13 @@
 //   * A worker that asks for it is replaced like in a roll.
 //   * A slot whose worker is gone, full, stuck or stopped is adopted at once: a
 //     sibling accepts from its sockets too, until they have a worker again.
+//   * A listener that a reload removes is adopted whole until it has lingered,
+//     and then closed.
 //   * More workers: sockets first, then the worker, and new connections are
 //     steered to it when it serves. Fewer: connections are steered away first;
 //     the sockets linger, adopted, until no handshake can be under way in
-//     them; then they are closed, the last slot's first.
+//     them; then they are closed, the last slot's first, once nobody has
+//     copies.
 //   * Too many failures in a minute (crash_loop_limit): like Terminate, and
 //     exit code 4.
 //   * Terminate: drain_delay, then accept no more, then drain within
@@ -80,6 +83,9 @@ class Supervisor {
   // A worker that says that it is no longer full is believed after so long:
   // however often it changes its mind, siblings hear of it once a second.
   static constexpr absl::Duration kRoomLasts = absl::Seconds(1);
+  // After a worker could not adopt what it should, or a Steer has failed, until
+  // it is tried again.
+  static constexpr absl::Duration kSocketsRetry = absl::Seconds(1);
   // Failures further back do not count towards crash_loop_limit.
   static constexpr absl::Duration kCrashLoopWindow = absl::Seconds(60);
 
@@ -101,6 +107,9 @@ class Supervisor {
     return last_reload_;
   }
   const std::vector<SupervisedSlot>& slots() const { return slots_; }
+  const std::map<SocketsId, RemovedListeners>& removed() const {
+    return removed_;
+  }
   const std::map<WorkerId, SupervisedWorker>& workers() const {
     return workers_;
   }
@@ -140,10 +149,13 @@ class Supervisor {
   void On(const event::AcceptStopped& event);
   void On(const event::WorkerDrained& event);
   void On(const event::ReplaceRequested& event);
-  void On(const event::SlotReleased& event);
+  void On(const event::SocketsReleased& event);
+  void On(const event::AdoptFailed& event);
   void On(const event::WorkerImpaired& event);
   void On(const event::WorkerBroken& event);
   void On(const event::WorkerExited& event);
+  void On(const event::SteerFailed&);
+  void On(const event::ListenersRemoved& event);
   void On(const event::ScaleRequested& event);
   void On(const event::SlotsOpened& event);
   void On(const event::SlotsRefused& event);
@@ -175,13 +187,20 @@ class Supervisor {
   void UpdateSteering();
   static void SetImpaired(SupervisedWorker& worker, Impairment what, bool on);
   void EndImpairments();
+  template <typename F>
+  void ForEachSockets(F each);
+  AdoptableSockets* FindSockets(SocketsId id);
   bool NeedsAdopter(const SupervisedSlot& slot) const;
   bool MayAdopt(WorkerId id) const;
-  WorkerId ChooseAdopter(int slot) const;
-  WorkerId ReleaseAdopter(int slot);
+  WorkerId ChooseAdopter(SocketsId sockets);
+  WorkerId ReleaseAdopter(SocketsId id, AdoptableSockets& sockets);
+  void UpdateAdopter(SocketsId id, AdoptableSockets& sockets);
   void UpdateAdoption();
   void EndAdoptions(WorkerId worker);
-  bool ReleasedForClosing(int number);
+  bool ReleasedForClosing(SocketsId id, AdoptableSockets& sockets,
+                          bool must_be_emptied);
+  void CloseRemovedListeners();
+  bool SomebodyMayHoldSockets() const;
   void CloseUnusedSlots();
 
   // Workers and slots (supervisor_workers.cc).
@@ -263,7 +282,13 @@ class Supervisor {
   int pending_scale_ = 0;  // workers more or less, as soon as it can be done
   int opening_ = 0;        // asked for by OpenSlots, 0 = none
   bool scaling_ = false;
-  int steered_ = 0;  // new connections go to so many slots
+  // New connections go to so many slots; kNotSteered: who knows, and it is
+  // tried again at steer_at_.
+  static constexpr int kNotSteered = -1;
+  int steered_ = 0;
+  Instant steer_at_ = absl::ZeroDuration();
+  std::map<SocketsId, RemovedListeners> removed_;
+  int removals_asked_ = 0;  // ListenersRemoved to come
   std::optional<Roll> roll_;
   std::optional<ReloadResult> last_reload_;
 

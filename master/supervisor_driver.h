@@ -113,11 +113,17 @@ class SupervisorDriver {
   Instant now = absl::Seconds(1000);
   std::vector<Action> actions;
   int failing_forks = 0;
+  // The answer to the next CommitConfig or DropConfig.
+  event::ListenersRemoved removed;
 
  private:
   void Feed(const Event& event) {
     for (Action& action : supervisor.Handle(now, event)) {
       actions.push_back(action);
+      if (std::holds_alternative<action::CommitConfig>(action) ||
+          std::holds_alternative<action::DropConfig>(action)) {
+        Feed(std::exchange(removed, {}));
+      }
       const auto* fork = std::get_if<action::Fork>(&action);
       if (fork == nullptr) continue;
       if (failing_forks > 0) {

@@ -43,9 +43,10 @@ void Supervisor::On(const event::ConfigLoaded& event) {
   // way out has sockets again: the load has seen to it.
   slots_.resize(std::max<size_t>(slots_.size(), workers));
   for (int i = 0; i < workers; ++i) {
-    slots_[i].closed = slots_[i].closing = false;
+    slots_[i].closed = slots_[i].sockets.closing = false;
   }
   if (phase_ != Phase::kUp) {
+    ++removals_asked_;
     Emit(action::DropConfig{event.generation});
     return FinishReload(ReloadResult::Outcome::kRejected,
                         "the server is stopping", event.generation);
@@ -178,6 +179,7 @@ void Supervisor::FinishRoll() {
   const Roll roll = *roll_;
   roll_.reset();
   if (roll.back) {
+    ++removals_asked_;
     Emit(action::DropConfig{roll.target});
     CloseUnusedSlots();
     return FinishReload(ReloadResult::Outcome::kRolledBack, roll.reason,
@@ -186,6 +188,7 @@ void Supervisor::FinishRoll() {
   generation_ = roll.target;
   settings_ = roll.settings;
   configured_workers_ = roll.configured;
+  ++removals_asked_;
   Emit(action::CommitConfig{roll.target});
   CloseUnusedSlots();  // it is finished once the last of it is gone
   FinishReload(ReloadResult::Outcome::kOk, "", roll.target);

@@ -29,8 +29,10 @@ void RollSlot(SupervisorDriver& driver, int slot) {
 // The last slot, which nobody serves any more, lingers and is closed.
 void Leave(SupervisorDriver& driver, int slot) {
   const SupervisedSlot& left = driver.supervisor.slots().at(slot);
-  if (left.releaser == 0) driver.Advance(absl::Seconds(64));
-  driver.Do(event::SlotReleased{left.releaser, slot, left.release_ticket});
+  if (left.sockets.releaser == 0) driver.Advance(absl::Seconds(64));
+  driver.Do(event::SocketsReleased{
+      left.sockets.releaser, static_cast<SocketsId>(slot),
+      left.sockets.release_ticket, /*emptied=*/true});
   EXPECT_EQ(driver.Only<action::CloseSlot>().slot, slot);
 }
 

@@ -72,7 +72,7 @@ void Supervisor::ServeSlots(int count) {
     } else if (slot.generation == 0) {
       slot.generation = generation_;
       slot.retry_at = now_;
-      slot.closing = false;
+      slot.sockets.closing = false;
     }
   }
 }
@@ -110,8 +110,22 @@ void Supervisor::UpdateSteering() {
                    [](const SupervisedSlot& slot) { return !slot.live; });
   const auto live = static_cast<int>(end - slots_.begin());
   if (live == steered_) return;
+  if (steered_ == kNotSteered) {
+    if (now_ < steer_at_) return;
+    // Until now new connections may have gone to those that were left.
+    for (SupervisedSlot& slot : slots_) {
+      if (slot.linger_until > absl::ZeroDuration() && !slot.sockets.closing) {
+        slot.linger_until = now_ + settings_.linger;
+      }
+    }
+  }
   steered_ = live;
   Emit(action::Steer{live});
+}
+
+void Supervisor::On(const event::SteerFailed&) {
+  steered_ = kNotSteered;
+  steer_at_ = now_ + kSocketsRetry;
 }
 
 // --- who accepts
@@ -145,17 +159,50 @@ void Supervisor::EndImpairments() {
   }
 }
 
-void Supervisor::On(const event::SlotReleased& event) {
-  if (event.slot < 0 || event.slot >= static_cast<int>(slots_.size())) return;
-  SupervisedSlot& slot = slots_[event.slot];
-  // It may be the answer to an earlier one.
-  if (slot.releaser == event.worker && slot.release_ticket == event.ticket) {
-    slot.releaser = 0;
+template <typename F>
+void Supervisor::ForEachSockets(F each) {
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    if (!slots_[i].closed) each(static_cast<SocketsId>(i), slots_[i].sockets);
   }
+  for (auto& [id, removed] : removed_) each(id, removed.sockets);
+}
+
+AdoptableSockets* Supervisor::FindSockets(SocketsId id) {
+  if (id < slots_.size()) return &slots_[id].sockets;
+  const auto it = removed_.find(id);
+  return it == removed_.end() ? nullptr : &it->second.sockets;
+}
+
+void Supervisor::On(const event::SocketsReleased& event) {
+  SupervisedWorker* worker = Find(event.worker);
+  if (worker == nullptr) return;
+  if (worker->release_ticket == event.ticket) worker->release_ticket = 0;
+  AdoptableSockets* sockets = FindSockets(event.sockets);
+  // It may be the answer to an earlier one.
+  if (sockets == nullptr || sockets->releaser != event.worker ||
+      sockets->release_ticket != event.ticket) {
+    return;
+  }
+  sockets->releaser = 0;
+  if (event.emptied) return;
+  // Somebody else has to see to what is left there.
+  sockets->closing = false;
+  worker->adopts_from = now_ + kSocketsRetry;
+}
+
+void Supervisor::On(const event::AdoptFailed& event) {
+  AdoptableSockets* sockets = FindSockets(event.sockets);
+  SupervisedWorker* worker = Find(event.worker);
+  if (sockets == nullptr || worker == nullptr ||
+      sockets->adopter != event.worker) {
+    return;
+  }
+  LogWorker(Severity::kWarning, "adoption_failed", *worker);
+  worker->adopts_from = now_ + kSocketsRetry;
+  ReleaseAdopter(event.sockets, *sockets);
 }
 
 bool Supervisor::NeedsAdopter(const SupervisedSlot& slot) const {
-  if (slot.closed || slot.closing) return false;
   const SupervisedWorker* current = FindWorker(slot.current);
   return slot.generation == 0 || current == nullptr ||
          current->impairments != 0;
@@ -164,7 +211,8 @@ bool Supervisor::NeedsAdopter(const SupervisedSlot& slot) const {
 bool Supervisor::MayAdopt(WorkerId id) const {
   const SupervisedWorker* worker = FindWorker(id);
   if (worker == nullptr || worker->phase != WorkerPhase::kServing ||
-      worker->impairments != 0 || !worker->broken_reason.empty()) {
+      worker->impairments != 0 || !worker->broken_reason.empty() ||
+      now_ < worker->adopts_from) {
     return false;
   }
   // Of a roll back that was given up, one may serve whose listeners are gone.
@@ -173,16 +221,17 @@ bool Supervisor::MayAdopt(WorkerId id) const {
   return known && slots_[worker->slot].current == id;
 }
 
-// The one with the fewest adopted slots; 0 if there is nobody.
-WorkerId Supervisor::ChooseAdopter(int slot) const {
+// The one that has adopted least; 0 if there is nobody.
+WorkerId Supervisor::ChooseAdopter(SocketsId sockets) {
   WorkerId best = 0;
-  int64_t fewest = 0;
-  for (int i = 0; i < static_cast<int>(slots_.size()); ++i) {
+  int fewest = 0;
+  for (size_t i = 0; i < slots_.size(); ++i) {
     const WorkerId id = slots_[i].current;
-    if (i == slot || !MayAdopt(id)) continue;
-    const int64_t adopted = std::count_if(
-        slots_.begin(), slots_.end(),
-        [id](const SupervisedSlot& other) { return other.adopter == id; });
+    if (i == sockets || !MayAdopt(id)) continue;
+    int adopted = 0;
+    ForEachSockets([&](SocketsId /*id*/, const AdoptableSockets& other) {
+      adopted += other.adopter == id;
+    });
     if (best != 0 && adopted >= fewest) continue;
     best = id;
     fewest = adopted;
@@ -191,81 +240,124 @@ WorkerId Supervisor::ChooseAdopter(int slot) const {
 }
 
 // Returns it if it was told so: one that stops accepting altogether knows.
-WorkerId Supervisor::ReleaseAdopter(int slot) {
-  const WorkerId id = std::exchange(slots_[slot].adopter, 0);
-  const SupervisedWorker* worker = FindWorker(id);
+WorkerId Supervisor::ReleaseAdopter(SocketsId id, AdoptableSockets& sockets) {
+  const WorkerId adopter = std::exchange(sockets.adopter, 0);
+  SupervisedWorker* worker = Find(adopter);
   if (worker == nullptr || worker->phase != WorkerPhase::kServing) return 0;
-  slots_[slot].release_ticket = ++last_ticket_;
-  Emit(action::Release{id, slot, last_ticket_});
-  return id;
+  sockets.release_ticket = worker->release_ticket = ++last_ticket_;
+  Emit(action::Release{adopter, id, last_ticket_});
+  return adopter;
+}
+
+void Supervisor::UpdateAdopter(SocketsId id, AdoptableSockets& sockets) {
+  if (MayAdopt(sockets.adopter)) return;
+  // One that can't accept either is still better than nobody.
+  const WorkerId better = ChooseAdopter(id);
+  if (better == 0) return;
+  ReleaseAdopter(id, sockets);
+  sockets.adopter = better;
+  Emit(action::Adopt{better, id});
+  if (id < kFirstRemoved) {
+    LogWorker(Severity::kInfo, "slot_adopted", *Find(better),
+              {{"adopted_slot", int64_t{id}}});
+  } else {
+    LogWorker(Severity::kInfo, "removed_listeners_adopted", *Find(better));
+  }
 }
 
 void Supervisor::UpdateAdoption() {
   if (phase_ != Phase::kUp && phase_ != Phase::kDelaying) return;
-  for (int i = 0; i < static_cast<int>(slots_.size()); ++i) {
-    SupervisedSlot& slot = slots_[i];
-    if (!NeedsAdopter(slot)) {
-      if (!slot.closing) ReleaseAdopter(i);
-      continue;
+  ForEachSockets([this](SocketsId id, AdoptableSockets& sockets) {
+    if (sockets.closing) return;
+    if (id >= kFirstRemoved || NeedsAdopter(slots_[id])) {
+      UpdateAdopter(id, sockets);
+    } else {
+      ReleaseAdopter(id, sockets);
     }
-    if (MayAdopt(slot.adopter)) continue;
-    // One that can't accept either is still better than nobody.
-    const WorkerId better = ChooseAdopter(i);
-    if (better == 0) continue;
-    ReleaseAdopter(i);
-    slot.adopter = better;
-    Emit(action::Adopt{better, i});
-    LogWorker(Severity::kInfo, "slot_adopted", *Find(better),
-              {{"adopted_slot", int64_t{i}}});
-  }
+  });
 }
 
 // It is gone: somebody else has to see to what it left in a queue.
 void Supervisor::EndAdoptions(WorkerId worker) {
-  for (SupervisedSlot& slot : slots_) {
-    if (slot.adopter == worker) slot.adopter = 0;
-    if (slot.releaser != worker) continue;
-    slot.releaser = 0;
-    if (!slot.closed) slot.closing = false;
+  ForEachSockets([worker](SocketsId /*id*/, AdoptableSockets& sockets) {
+    if (sockets.releaser != worker) return;
+    sockets.releaser = 0;
+    sockets.closing = false;
+  });
+}
+
+// --- the end of sockets
+
+// Somebody must adopt them until the end and then empty their queues. If nobody
+// can, they wait for one who can.
+bool Supervisor::ReleasedForClosing(SocketsId id, AdoptableSockets& sockets,
+                                    bool must_be_emptied) {
+  if (!sockets.closing) {
+    if (must_be_emptied && !MayAdopt(sockets.adopter)) return false;
+    sockets.closing = true;
+    sockets.releaser = ReleaseAdopter(id, sockets);
+  }
+  return sockets.releaser == 0;
+}
+
+void Supervisor::On(const event::ListenersRemoved& event) {
+  CHECK_GT(removals_asked_--, 0) << "nobody asked for them";
+  if (!event.sockets.has_value()) return;
+  removed_[*event.sockets].linger_until = now_ + event.linger;
+}
+
+void Supervisor::CloseRemovedListeners() {
+  if (phase_ != Phase::kUp && phase_ != Phase::kDelaying) return;
+  for (auto it = removed_.begin(); it != removed_.end();) {
+    auto& [id, removed] = *it;
+    if (now_ < removed.linger_until ||
+        !ReleasedForClosing(id, removed.sockets, /*must_be_emptied=*/true)) {
+      ++it;
+      continue;
+    }
+    Emit(action::CloseRemoved{id});
+    it = removed_.erase(it);
   }
 }
 
-// --- the end of a slot
-
-// Somebody must adopt it until the end and then empty its queues. If nobody
-// can, the slot waits for one who can.
-bool Supervisor::ReleasedForClosing(int number) {
-  SupervisedSlot& slot = slots_[number];
-  const bool was_live = slot.linger_until > absl::ZeroDuration();
-  if (was_live && !slot.closing && !MayAdopt(slot.adopter)) return false;
-  if (!std::exchange(slot.closing, true)) {
-    slot.releaser = ReleaseAdopter(number);
-  }
-  return slot.releaser == 0;
+// One that was told to close some and has not said that it did, or is not gone.
+bool Supervisor::SomebodyMayHoldSockets() const {
+  return std::any_of(
+      workers_.begin(), workers_.end(), [this](const auto& entry) {
+        const auto& [id, worker] = entry;
+        const SupervisedSlot& slot = slots_[worker.slot];
+        const bool leaves = slot.current != id && slot.incoming != id;
+        return !worker.accept_stopped && (leaves || worker.release_ticket != 0);
+      });
 }
 
 void Supervisor::CloseUnusedSlots() {
   // The sockets of a slot that a load in progress may want are not ours to
-  // close, nor those that a roll back would need.
-  if (!forks_allowed() || loading_ != 0 || opening_ != 0 ||
-      phase_ == Phase::kStarting) {
+  // close, nor those that a roll back would need, or a removed listener, which
+  // may come back.
+  if (!forks_allowed() || phase_ == Phase::kStarting || loading_ != 0 ||
+      opening_ != 0 || steered_ == kNotSteered || !removed_.empty() ||
+      removals_asked_ != 0) {
     return;
   }
   const int wanted = std::max(settings_.workers,
                               roll_.has_value() ? roll_->settings.workers : 0);
   // From the tail: closing a socket in the middle of a reuseport group moves
-  // the last one to its place.
+  // the last one to its place. For a UDP socket that is so until its last copy
+  // is closed.
   for (int i = static_cast<int>(slots_.size()) - 1; i >= wanted; --i) {
     SupervisedSlot& slot = slots_[i];
     if (slot.closed) continue;
-    if (slot.current != 0 || slot.incoming != 0 || now_ < slot.linger_until) {
+    if (slot.current != 0 || slot.incoming != 0 || now_ < slot.linger_until ||
+        SomebodyMayHoldSockets()) {
       break;
     }
-    const bool retiring = std::any_of(
-        slot.outgoing.begin(), slot.outgoing.end(), [this](WorkerId id) {
-          return Find(id)->phase == WorkerPhase::kRetiring;
-        });
-    if (retiring || !ReleasedForClosing(i)) break;
+    // Nothing is queued in sockets to which nothing was ever steered.
+    const bool was_live = slot.linger_until > absl::ZeroDuration();
+    if (!ReleasedForClosing(static_cast<SocketsId>(i), slot.sockets,
+                            /*must_be_emptied=*/was_live)) {
+      break;
+    }
     slot.closed = true;
     Emit(action::CloseSlot{i});
   }

@@ -30,8 +30,10 @@ size_t PositionOf(const SupervisorDriver& driver) {
 
 // `worker` answers the last Release of that slot.
 void Released(SupervisorDriver& driver, WorkerId worker, int slot) {
-  const uint64_t ticket = driver.supervisor.slots().at(slot).release_ticket;
-  driver.Do(event::SlotReleased{worker, slot, ticket});
+  const uint64_t ticket =
+      driver.supervisor.slots().at(slot).sockets.release_ticket;
+  driver.Do(event::SocketsReleased{worker, static_cast<SocketsId>(slot), ticket,
+                                   true});
 }
 
 // One more worker, up and steered to.
@@ -49,14 +51,14 @@ TEST(SupervisorSocketsTest, ASiblingAdoptsTheSlotOfADeadWorker) {
   driver.StartAll();
   driver.Exit(1, ExitStatus::Signalled(SIGKILL));
   EXPECT_EQ(driver.Only<action::Adopt>().worker, 2u);
-  EXPECT_EQ(driver.Only<action::Adopt>().slot, 0);
+  EXPECT_EQ(driver.Only<action::Adopt>().sockets, 0u);
   EXPECT_THAT(driver.Logged("slot_adopted"), HasSubstr("adopted_slot=0"));
   const WorkerId replacement = driver.Only<action::Fork>().worker;
   driver.Ready(replacement);
   EXPECT_FALSE(driver.Has<action::Release>()) << "it does not serve yet";
   driver.Serving(replacement);
   EXPECT_EQ(driver.Only<action::Release>().worker, 2u);
-  EXPECT_EQ(driver.Only<action::Release>().slot, 0);
+  EXPECT_EQ(driver.Only<action::Release>().sockets, 0u);
 }
 
 TEST(SupervisorSocketsTest, WithOneWorkerThereIsNobodyToAdopt) {
@@ -133,8 +135,8 @@ TEST(SupervisorSocketsTest, AdoptedSlotsAreSharedOut) {
     EXPECT_GE(adopt.worker, 3u);
   }
   EXPECT_EQ(first, 2u);
-  EXPECT_NE(driver.supervisor.slots()[0].adopter,
-            driver.supervisor.slots()[1].adopter);
+  EXPECT_NE(driver.supervisor.slots()[0].sockets.adopter,
+            driver.supervisor.slots()[1].sockets.adopter);
 }
 
 TEST(SupervisorSocketsTest, ARetiringAdopterIsFollowedAtOnce) {
@@ -203,7 +205,7 @@ TEST(SupervisorSocketsTest, OneFewerIsLeftLingersAndIsClosed) {
   EXPECT_LT(PositionOf<action::Steer>(driver),
             PositionOf<action::StopAccepting>(driver));
   EXPECT_EQ(driver.Only<action::Adopt>().worker, 1u);
-  EXPECT_EQ(driver.Only<action::Adopt>().slot, 1);
+  EXPECT_EQ(driver.Only<action::Adopt>().sockets, 1u);
   driver.Do(event::AcceptStopped{2});
   EXPECT_THAT(driver.Logged("scale_finished"), HasSubstr("workers=1"));
   driver.Exit(2);
@@ -211,7 +213,7 @@ TEST(SupervisorSocketsTest, OneFewerIsLeftLingersAndIsClosed) {
   driver.Advance(absl::Seconds(62));
   EXPECT_FALSE(driver.Has<action::Release>());
   driver.Advance(absl::Seconds(2));
-  EXPECT_EQ(driver.Only<action::Release>().slot, 1);
+  EXPECT_EQ(driver.Only<action::Release>().sockets, 1u);
   EXPECT_FALSE(driver.Has<action::CloseSlot>()) << "its queue is not empty yet";
   Released(driver, 1, 1);
   EXPECT_EQ(driver.Only<action::CloseSlot>().slot, 1);
@@ -232,7 +234,7 @@ TEST(SupervisorSocketsTest, ASlotWaitsForItsAdopterOrTheNextOne) {
   const WorkerId next = silent == 1 ? 2 : 1;
   bool adopted = false;
   for (const action::Adopt& adopt : driver.All<action::Adopt>()) {
-    adopted = adopted || (adopt.slot == 2 && adopt.worker == next);
+    adopted = adopted || (adopt.sockets == 2 && adopt.worker == next);
   }
   EXPECT_TRUE(adopted);
   EXPECT_EQ(driver.Only<action::Release>().worker, next);
@@ -250,11 +252,78 @@ TEST(SupervisorSocketsTest, AReleaseFromSomebodyElseMeansNothing) {
   const WorkerId adopter = driver.Only<action::Release>().worker;
   const WorkerId other = adopter == 1 ? 2 : 1;
   Released(driver, other, 2);
-  driver.Do(event::SlotReleased{adopter, 77, 1});
-  driver.Do(event::SlotReleased{adopter, 2, 77});
+  driver.Do(event::SocketsReleased{adopter, 77, 1, true});
+  driver.Do(event::SocketsReleased{adopter, 2, 77, true});
   EXPECT_FALSE(driver.Has<action::CloseSlot>());
   Released(driver, adopter, 2);
   EXPECT_TRUE(driver.Has<action::CloseSlot>());
+}
+
+// Full, say: what is left in the queue is for another.
+TEST(SupervisorSocketsTest,
+     AnAdopterThatCouldNotEmptyTheQueueIsFollowedByAnother) {
+  SupervisorDriver driver(Workers(3));
+  driver.StartAll();
+  driver.Do(event::ScaleRequested{-1});
+  driver.Do(event::AcceptStopped{3});
+  driver.Advance(absl::Seconds(64));
+  const auto release = driver.Only<action::Release>();
+  driver.Do(event::SocketsReleased{release.worker, 2, release.ticket, false});
+  EXPECT_FALSE(driver.Has<action::CloseSlot>());
+  const WorkerId next = release.worker == 1 ? 2 : 1;
+  EXPECT_EQ(driver.Only<action::Adopt>().worker, next);
+  Released(driver, next, 2);
+  EXPECT_EQ(driver.Only<action::CloseSlot>().slot, 2);
+}
+
+// A worker that has not closed its sockets keeps their place in a UDP group.
+TEST(SupervisorSocketsTest, NothingIsClosedWhileSomebodyMayHaveACopy) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  driver.Do(event::ScaleRequested{-1});
+  driver.Advance(absl::Minutes(10));  // worker 2 hangs
+  EXPECT_FALSE(driver.Has<action::Release>());
+  driver.Do(event::AcceptStopped{2});
+  EXPECT_TRUE(driver.Has<action::Release>());
+  Released(driver, 1, 1);
+  EXPECT_EQ(driver.Only<action::CloseSlot>().slot, 1);
+}
+
+TEST(SupervisorSocketsTest, SteeringThatFailsIsTriedAgainAndHoldsTheEndUp) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  driver.Do(event::ScaleRequested{-1});
+  driver.Do(event::SteerFailed{});
+  driver.Do(event::AcceptStopped{2});
+  EXPECT_FALSE(driver.Has<action::Steer>()) << "not at once";
+  driver.Advance(absl::Seconds(1));
+  EXPECT_EQ(driver.Only<action::Steer>().live, 1);
+  driver.Do(event::SteerFailed{});
+  driver.Advance(absl::Seconds(30));
+  EXPECT_EQ(driver.All<action::Steer>().size(), 1u);
+  // Only now are connections steered away: it lingers from here on.
+  driver.Advance(absl::Seconds(33));
+  EXPECT_FALSE(driver.Has<action::Release>());
+  driver.Advance(absl::Seconds(2));
+  EXPECT_TRUE(driver.Has<action::Release>());
+}
+
+TEST(SupervisorSocketsTest, AWorkerThatCouldNotAdoptIsPassedOverForASecond) {
+  SupervisorDriver driver(Workers(3));
+  driver.StartAll();
+  driver.Exit(3, ExitStatus::Signalled(SIGKILL));
+  const WorkerId first = driver.Only<action::Adopt>().worker;
+  driver.Do(event::AdoptFailed{first, 2});
+  // Of what it adopted all the same it is rid.
+  EXPECT_EQ(driver.Only<action::Release>().worker, first);
+  const WorkerId second = driver.Only<action::Adopt>().worker;
+  EXPECT_NE(second, first);
+  driver.Do(event::AdoptFailed{second, 2});
+  EXPECT_FALSE(driver.Has<action::Adopt>()) << "nobody is left";
+  driver.Do(event::AdoptFailed{first, 2});
+  EXPECT_TRUE(driver.actions.empty()) << "it is not the adopter";
+  driver.Advance(absl::Seconds(1));
+  EXPECT_EQ(driver.Only<action::Adopt>().sockets, 2u);
 }
 
 TEST(SupervisorSocketsTest, NeverFewerThanOne) {
@@ -282,7 +351,7 @@ TEST(SupervisorSocketsTest, GrowingRevivesASlotThatLingers) {
   driver.Ready(fork.worker);
   driver.Serving(fork.worker);
   EXPECT_EQ(driver.Only<action::Steer>().live, 2);
-  EXPECT_EQ(driver.Only<action::Release>().slot, 1);
+  EXPECT_EQ(driver.Only<action::Release>().sockets, 1u);
   driver.Advance(absl::Seconds(200));
   EXPECT_FALSE(driver.Has<action::CloseSlot>());
 }
@@ -304,6 +373,56 @@ TEST(SupervisorSocketsTest, OnlyTheLastSlotIsClosed) {
 }
 
 // --- with a reload
+
+TEST(SupervisorSocketsTest, WhatAReloadRemovesIsAdoptedLingersAndIsClosed) {
+  SupervisorDriver driver(Workers(1));
+  driver.StartAll();
+  driver.removed = {kFirstRemoved, absl::Seconds(70)};
+  driver.Reload(Workers(1));
+  const WorkerId next = driver.Only<action::Fork>().worker;
+  driver.Up(next);
+  driver.Do(event::AcceptStopped{1});
+  ASSERT_TRUE(driver.Has<action::CommitConfig>());
+  EXPECT_EQ(driver.Only<action::Adopt>().worker, next);
+  EXPECT_EQ(driver.Only<action::Adopt>().sockets, kFirstRemoved);
+  // Its adopter's successor goes on.
+  driver.Exit(next, ExitStatus::Signalled(SIGKILL));
+  const WorkerId last = driver.Only<action::Fork>().worker;
+  driver.Up(last);
+  EXPECT_EQ(driver.Only<action::Adopt>().worker, last);
+  driver.Advance(absl::Seconds(69));
+  EXPECT_FALSE(driver.Has<action::Release>());
+  driver.Advance(absl::Seconds(1));
+  const auto release = driver.Only<action::Release>();
+  EXPECT_EQ(release.sockets, kFirstRemoved);
+  driver.Do(event::SocketsReleased{last, kFirstRemoved, release.ticket, true});
+  EXPECT_EQ(driver.Only<action::CloseRemoved>().sockets, kFirstRemoved);
+  EXPECT_TRUE(driver.supervisor.removed().empty());
+}
+
+// It may come back, and needs the sockets of all slots then.
+TEST(SupervisorSocketsTest, NoSlotIsClosedWhileAListenerLingers) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  driver.removed = {kFirstRemoved, absl::Seconds(600)};
+  driver.Reload(Workers(2));
+  for (WorkerId old = 1; old <= 2; ++old) {
+    driver.Up(driver.incoming(static_cast<int>(old) - 1));
+    driver.Do(event::AcceptStopped{old});
+    driver.Exit(old);
+  }
+  driver.Do(event::ScaleRequested{-1});
+  driver.Do(event::AcceptStopped{4});
+  driver.Exit(4);
+  driver.Advance(absl::Seconds(500));
+  EXPECT_FALSE(driver.Has<action::Release>());
+  driver.Advance(absl::Seconds(101));
+  EXPECT_EQ(driver.Only<action::Release>().sockets, kFirstRemoved);
+  driver.Do(event::SocketsReleased{
+      3, kFirstRemoved, driver.Only<action::Release>().ticket, true});
+  EXPECT_TRUE(driver.Has<action::CloseRemoved>());
+  EXPECT_EQ(driver.Only<action::Release>().sockets, 1u);
+}
 
 TEST(SupervisorSocketsTest, ANumberSetBySignalOutlivesAReload) {
   SupervisorDriver driver(Workers(2));

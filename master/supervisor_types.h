@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -18,6 +19,7 @@
 
 #include "absl/time/time.h"
 #include "master/exit_status.h"
+#include "worker/sockets_id.h"
 
 namespace baton {
 
@@ -87,11 +89,18 @@ struct WorkerDrained {
 struct ReplaceRequested {
   WorkerId worker;
 };
-// It accepts no longer from the sockets of another slot.
-struct SlotReleased {
+// It accepts no longer from sockets that it had adopted.
+struct SocketsReleased {
   WorkerId worker;
-  int slot;
+  SocketsId sockets;
   uint64_t ticket;  // of the Release
+  bool emptied;     // it took all that was queued
+};
+// It does not accept from all that it should adopt. The shell says so too, if
+// the worker could not be told.
+struct AdoptFailed {
+  WorkerId worker;
+  SocketsId sockets;
 };
 // The shell sees the latter two for itself.
 struct WorkerImpaired {
@@ -108,6 +117,16 @@ struct WorkerBroken {
 struct WorkerExited {
   WorkerId worker;
   ExitStatus status;
+};
+
+// The outcome of an action::Steer that could not be done everywhere.
+struct SteerFailed {};
+
+// The outcome of an action::CommitConfig or DropConfig: the listeners that no
+// configuration has any more are still open under this name, if there are any.
+struct ListenersRemoved {
+  std::optional<SocketsId> sockets;
+  absl::Duration linger;  // theirs, as SupervisorSettings has it
 };
 
 // One worker more or less, or several.
@@ -145,8 +164,9 @@ struct Timer {};
 using Event = std::variant<
     event::Start, event::Forked, event::ForkFailed, event::WorkerReady,
     event::WorkerServing, event::AcceptStopped, event::WorkerDrained,
-    event::ReplaceRequested, event::SlotReleased, event::WorkerImpaired,
-    event::WorkerBroken, event::WorkerExited, event::ScaleRequested,
+    event::ReplaceRequested, event::SocketsReleased, event::AdoptFailed,
+    event::WorkerImpaired, event::WorkerBroken, event::WorkerExited,
+    event::SteerFailed, event::ListenersRemoved, event::ScaleRequested,
     event::SlotsOpened, event::SlotsRefused, event::ReloadRequested,
     event::ConfigLoaded, event::ConfigRejected, event::TerminateRequested,
     event::QuitRequested, event::Timer>;
@@ -181,15 +201,16 @@ struct Kill {
   int signal;
 };
 
-// To the worker: accept from the sockets of that slot too, of the listeners
-// that are yours; or no longer, once its queues are empty, and say so.
+// To the worker: accept from these sockets too (of a slot: those of the
+// listeners that are yours); or no longer, once their queues are empty, and say
+// so.
 struct Adopt {
   WorkerId worker;
-  int slot;
+  SocketsId sockets;
 };
 struct Release {
   WorkerId worker;
-  int slot;
+  SocketsId sockets;
   uint64_t ticket;  // comes back in the answer
 };
 
@@ -201,12 +222,12 @@ struct LoadConfig {
   int configured;  // workers, as the last configuration had it
   int wanted;      // workers, as it is now
 };
-// The configuration that serves from now on: the one before may go, with the
-// listeners that only it had.
+// The configuration that serves from now on: the one before may go. Answered by
+// ListenersRemoved.
 struct CommitConfig {
   Generation generation;
 };
-// A loaded configuration that is given up, with the listeners that only it had.
+// A loaded configuration that is given up. Answered by ListenersRemoved.
 struct DropConfig {
   Generation generation;
 };
@@ -216,13 +237,18 @@ struct DropConfig {
 struct OpenSlots {
   int slots;
 };
-// From now on new connections go to slots 0 to live-1.
+// From now on new connections go to slots 0 to live-1. Answered only if that
+// fails, by SteerFailed.
 struct Steer {
   int live;
 };
 // The last slot. Nobody accepts from its sockets any more: close them.
 struct CloseSlot {
   int slot;
+};
+// Nobody accepts from these removed listeners any more: close them.
+struct CloseRemoved {
+  SocketsId sockets;
 };
 // The server stops: shut down and close every listener.
 struct CloseListeners {};
@@ -248,13 +274,12 @@ struct Log {
 
 }  // namespace action
 
-using Action =
-    std::variant<action::Fork, action::Serve, action::StopAccepting,
-                 action::Drain, action::StopWorker, action::Kill, action::Adopt,
-                 action::Release, action::OpenSlots, action::Steer,
-                 action::LoadConfig, action::CommitConfig, action::DropConfig,
-                 action::CloseSlot, action::CloseListeners,
-                 action::AnnounceReady, action::Exit, action::Log>;
+using Action = std::variant<
+    action::Fork, action::Serve, action::StopAccepting, action::Drain,
+    action::StopWorker, action::Kill, action::Adopt, action::Release,
+    action::OpenSlots, action::Steer, action::LoadConfig, action::CommitConfig,
+    action::DropConfig, action::CloseSlot, action::CloseRemoved,
+    action::CloseListeners, action::AnnounceReady, action::Exit, action::Log>;
 
 // A number that was set by signal holds until --workers itself changes.
 inline int WorkersAfterReload(int configured_before, int wanted,

@@ -156,8 +156,9 @@ void Supervisor::Retire(SupervisedWorker& worker, bool shut_down_listeners) {
 
 void Supervisor::On(const event::AcceptStopped& event) {
   SupervisedWorker* worker = Find(event.worker);
-  if (worker == nullptr || worker->phase != WorkerPhase::kRetiring) return;
-  StartDrain(*worker);
+  if (worker == nullptr || worker->phase < WorkerPhase::kRetiring) return;
+  worker->accept_stopped = true;
+  if (worker->phase == WorkerPhase::kRetiring) StartDrain(*worker);
 }
 
 void Supervisor::StartDrain(SupervisedWorker& worker) {

@@ -39,10 +39,11 @@ void Acceptor::OnEvents(uint32_t /*events*/) {
   watch_.MakeReady();
 }
 
-void Acceptor::AcceptAll(int backlog) {
+bool Acceptor::AcceptAll(int backlog) {
   if (state_ == State::kNoResources) state_ = State::kAccepting;
   for (int64_t left = int64_t{backlog} + 1; left > 0 && AcceptOne(); --left) {
   }
+  return state_ == State::kAccepting;
 }
 
 void Acceptor::Resume() {

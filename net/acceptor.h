@@ -54,13 +54,13 @@ class Acceptor final : private EventHandler {
 
   // Room again after CanAccept was false; goes on in the loop's next round.
   void Resume();
-  // Accepts what is queued, until EAGAIN or the delegate's limit, not bounded
-  // by a turn: before the listener is left to others or shut down. `backlog` is
-  // the listener's, and bounds it: the kernel queues at most one connection
-  // more (and caps backlog at net.core.somaxconn: listen(2)), so whoever was
-  // there at the call is accepted, and clients that come faster than they are
-  // accepted do not keep it.
-  void AcceptAll(int backlog);
+  // Accepts what is queued, until EAGAIN or it has to pause (false), not
+  // bounded by a turn: before the listener is left to others or shut down.
+  // `backlog` is the listener's, and bounds it: the kernel queues at most one
+  // connection more (and caps backlog at net.core.somaxconn: listen(2)), so
+  // whoever was there at the call is accepted, and clients that come faster
+  // than they are accepted do not keep it.
+  bool AcceptAll(int backlog);
   int listener() const { return listener_; }
   // In the delegate's view, from one OnPause to the next.
   bool paused() const { return paused_; }

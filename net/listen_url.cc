@@ -292,7 +292,10 @@ absl::string_view TransportName(Transport transport) {
 absl::StatusOr<ListenUrl> ParseListenUrl(absl::string_view text) {
   ListenUrl url;
   url.text = std::string(text);
-  const absl::Status status = Read(text, url);
+  absl::Status status = Read(text, url);
+  if (status.ok() && url.ToString().size() > kMaxListenUrlBytes) {
+    status = Bad(absl::StrCat("longer than ", kMaxListenUrlBytes, " bytes"));
+  }
   if (status.ok()) return url;
   return Bad(
       absl::StrCat("bad listener ", Quote(text), ": ", status.message()));

@@ -83,6 +83,9 @@ absl::StatusOr<ListenUrl> ParseListenUrl(absl::string_view text);
 // Blocks as long as the resolver does. On an error `url` is unchanged.
 absl::Status Resolve(ListenUrl& url);
 
+// More than that, as ToString() gives it, is refused: URLs go into messages.
+inline constexpr size_t kMaxListenUrlBytes = 2048;
+
 // "tcp", "udp", "unix".
 absl::string_view TransportName(ListenUrl::Transport transport);
 

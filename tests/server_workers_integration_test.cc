@@ -242,16 +242,42 @@ TEST(ServerReloadTest, ABadFileLeavesTheOldConfigurationServing) {
 TEST(ServerReloadTest, ListenersComeAndGoAndStay) {
   FlagFile file;
   file.Write(
-      "--listen=echo://127.0.0.1:0,discard://127.0.0.1:0\n--workers=2\n");
+      "--listen=echo://127.0.0.1:0,echo://127.0.0.2:0?defer_accept=30\n"
+      "--workers=2\n");
   ServerProcess server({file.flag()});
   server.WaitReady();
   ASSERT_EQ(server.address_count(), 2u);
+  // Connected in their own view, not yet in the server's.
+  std::vector<TestClient> half_open;
+  for (int i = 0; i < 8; ++i) half_open.emplace_back(server.address(1));
   file.Write("--listen=echo://127.0.0.1:0,echo://[::1]:0\n--workers=2\n");
   EXPECT_EQ(Reload(server).value("outcome", ""), "ok");
   ASSERT_EQ(server.address_count(), 3u) << "the new one is announced";
   EXPECT_TRUE(TestClient(server.address(0)).Echoes("stays"));
   EXPECT_TRUE(TestClient(server.address(2)).Echoes("new"));
-  EXPECT_EQ(TestClient(server.address(1)).connect_errno(), ECONNREFUSED);
+  // Whoever was on his way to the one that went is served.
+  for (TestClient& client : half_open) EXPECT_TRUE(client.Echoes("went"));
+  EXPECT_TRUE(TestClient(server.address(1)).Echoes("late"));
+  // It comes back where it was, and a killed adopter takes nothing along.
+  file.Write("--listen=echo://127.0.0.1:0,echo://127.0.0.2:0\n--workers=2\n");
+  EXPECT_EQ(Reload(server).value("outcome", ""), "ok");
+  EXPECT_TRUE(TestClient(server.address(1)).Echoes("back"));
+  for (const pid_t worker : server.Workers()) kill(worker, SIGKILL);
+  EXPECT_TRUE(TestClient(server.address(1)).Echoes("still"));
+}
+
+TEST(ServerReloadTest, ARemovedUnixListenersPathIsFree) {
+  FlagFile file;
+  const SocketPath path;
+  file.Write("--listen=echo://127.0.0.1:0,echo+unix://" + path.get() + "\n");
+  ServerProcess server({file.flag()});
+  server.WaitReady();
+  file.Write("--listen=echo://127.0.0.1:0\n");
+  EXPECT_EQ(Reload(server).value("outcome", ""), "ok");
+  EXPECT_NE(access(path.get().c_str(), F_OK), 0);
+  file.Write("--listen=echo://127.0.0.1:0,echo+unix://" + path.get() + "\n");
+  EXPECT_EQ(Reload(server).value("outcome", ""), "ok");
+  EXPECT_TRUE(TestClient(server.address(2)).Echoes("again"));
 }
 
 TEST(ServerReloadTest, ANewListenerThatCanNotBeBoundRejectsIt) {

@@ -20,6 +20,7 @@ enum class Type : uint16_t {
   kReopenLog = 5,
   kAdopt = 6,
   kRelease = 7,
+  kAdoptRemoved = 8,
   kReady = 65,
   kServing = 66,
   kAcceptStopped = 67,
@@ -27,6 +28,7 @@ enum class Type : uint16_t {
   kReplaceMe = 69,
   kReleased = 70,
   kFull = 71,
+  kAdoptFailed = 72,
 };
 
 // The version of every type so far.
@@ -39,6 +41,11 @@ void Put(std::string& out, T value) {
   for (size_t i = 0; i < sizeof(T); ++i) {
     out.push_back(static_cast<char>(value >> (8 * i) & 0xff));
   }
+}
+
+void PutText(std::string& out, absl::string_view text) {
+  Put<uint32_t>(out, static_cast<uint32_t>(text.size()));
+  out.append(text.data(), text.size());
 }
 
 // Takes fields off the front; once one is missing, stays failed.
@@ -58,6 +65,14 @@ class FieldReader {
     }
     bytes_.remove_prefix(sizeof(T));
     return static_cast<T>(value);
+  }
+  std::string TakeText() {
+    const auto size = Take<uint32_t>();
+    if (bytes_.size() < size) failed_ = true;
+    if (failed_) return "";
+    std::string text(bytes_.substr(0, size));
+    bytes_.remove_prefix(size);
+    return text;
   }
   bool failed() const { return failed_; }
   absl::string_view rest() const { return bytes_; }
@@ -107,16 +122,28 @@ struct Encoder {
     Put<uint32_t>(out.payload, message.first);
     return out;
   }
+  Encoded operator()(const AdoptRemovedMessage& message) {
+    Encoded out{Type::kAdoptRemoved, ""};
+    Put<uint32_t>(out.payload, message.sockets);
+    PutText(out.payload, message.url);
+    return out;
+  }
   Encoded operator()(const ReleaseMessage& message) {
     Encoded out{Type::kRelease, ""};
-    Put<uint32_t>(out.payload, message.slot);
+    Put<uint32_t>(out.payload, message.sockets);
     Put<uint64_t>(out.payload, message.ticket);
     return out;
   }
   Encoded operator()(const ReleasedMessage& message) {
     Encoded out{Type::kReleased, ""};
-    Put<uint32_t>(out.payload, message.slot);
+    Put<uint32_t>(out.payload, message.sockets);
     Put<uint64_t>(out.payload, message.ticket);
+    Put<uint8_t>(out.payload, message.emptied ? 1 : 0);
+    return out;
+  }
+  Encoded operator()(const AdoptFailedMessage& message) {
+    Encoded out{Type::kAdoptFailed, ""};
+    Put<uint32_t>(out.payload, message.sockets);
     return out;
   }
   Encoded operator()(const FullMessage& message) {
@@ -157,14 +184,21 @@ ChannelMessage DecodePayload(uint16_t type, FieldReader& fields) {
       const auto slot = fields.Take<uint32_t>();
       return AdoptMessage{slot, fields.Take<uint32_t>()};
     }
+    case Type::kAdoptRemoved: {
+      const auto sockets = fields.Take<uint32_t>();
+      return AdoptRemovedMessage{sockets, fields.TakeText()};
+    }
     case Type::kRelease: {
-      const auto slot = fields.Take<uint32_t>();
-      return ReleaseMessage{slot, fields.Take<uint64_t>()};
+      const auto sockets = fields.Take<uint32_t>();
+      return ReleaseMessage{sockets, fields.Take<uint64_t>()};
     }
     case Type::kReleased: {
-      const auto slot = fields.Take<uint32_t>();
-      return ReleasedMessage{slot, fields.Take<uint64_t>()};
+      const auto sockets = fields.Take<uint32_t>();
+      const auto ticket = fields.Take<uint64_t>();
+      return ReleasedMessage{sockets, ticket, fields.Take<uint8_t>() != 0};
     }
+    case Type::kAdoptFailed:
+      return AdoptFailedMessage{fields.Take<uint32_t>()};
     case Type::kFull:
       return FullMessage{fields.Take<uint8_t>() != 0};
     case Type::kReady:
@@ -231,6 +265,10 @@ std::string MessageName(const ChannelMessage& message) {
     std::string operator()(const StopMessage&) { return "stop"; }
     std::string operator()(const ReopenLogMessage&) { return "reopen_log"; }
     std::string operator()(const AdoptMessage&) { return "adopt"; }
+    std::string operator()(const AdoptRemovedMessage&) {
+      return "adopt_removed";
+    }
+    std::string operator()(const AdoptFailedMessage&) { return "adopt_failed"; }
     std::string operator()(const ReleaseMessage&) { return "release"; }
     std::string operator()(const ReleasedMessage&) { return "released"; }
     std::string operator()(const FullMessage&) { return "full"; }

@@ -25,7 +25,8 @@
 //   master kStopAccepting -> worker kAcceptStopped
 //   master kDrain -> worker kDrained, and it exits
 // and at any time worker kReplaceMe, kFull, master kReopenLog, kStop; while it
-// serves, master kAdopt and kRelease, worker kReleased.
+// serves, master kAdopt, kAdoptRemoved and kRelease, worker kAdoptFailed and
+// kReleased.
 //
 // Pure functions, thread-safe.
 
@@ -36,6 +37,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "worker/sockets_id.h"
 
 namespace baton {
 
@@ -78,16 +80,25 @@ struct ReopenLogMessage {
 // your TCP and UDP listeners from number `first` on, in your order. Long lists
 // come in several messages.
 struct AdoptMessage {
-  uint32_t slot = 0;
+  SocketsId slot = 0;
   uint32_t first = 0;
 
   bool operator==(const AdoptMessage&) const = default;
 };
 
-// Accept until EAGAIN, then close what you have of that slot. Answered by
+// Accept from these sockets of a listener that your configuration has no more.
+// Several of them, and several messages for one, belong to the same removal.
+struct AdoptRemovedMessage {
+  SocketsId sockets = kFirstRemoved;
+  std::string url;  // at most kMaxListenUrlBytes
+
+  bool operator==(const AdoptRemovedMessage&) const = default;
+};
+
+// Accept until EAGAIN, then close what you have of these. Answered by
 // kReleased.
 struct ReleaseMessage {
-  uint32_t slot = 0;
+  SocketsId sockets = 0;
   uint64_t ticket = 0;  // for the answer
 
   bool operator==(const ReleaseMessage&) const = default;
@@ -122,11 +133,22 @@ struct ReplaceMeMessage {
   bool operator==(const ReplaceMeMessage&) const = default;
 };
 
+// `emptied`: it came to EAGAIN everywhere. If not (it is full, say), somebody
+// else has to see to what is still queued.
 struct ReleasedMessage {
-  uint32_t slot = 0;
+  SocketsId sockets = 0;
   uint64_t ticket = 0;
+  bool emptied = false;
 
   bool operator==(const ReleasedMessage&) const = default;
+};
+
+// From some of what kAdopt or kAdoptRemoved brought it does not accept: no
+// descriptor or memory was left, or its services do not have that listener.
+struct AdoptFailedMessage {
+  SocketsId sockets = 0;
+
+  bool operator==(const AdoptFailedMessage&) const = default;
 };
 
 // At least one listener waits: a limit is reached, or descriptors or memory are
@@ -147,9 +169,10 @@ struct UnknownMessage {
 
 using ChannelMessage =
     std::variant<ServeMessage, StopAcceptingMessage, DrainMessage, StopMessage,
-                 ReopenLogMessage, AdoptMessage, ReleaseMessage, ReadyMessage,
-                 ServingMessage, AcceptStoppedMessage, DrainedMessage,
-                 ReplaceMeMessage, ReleasedMessage, FullMessage,
+                 ReopenLogMessage, AdoptMessage, AdoptRemovedMessage,
+                 ReleaseMessage, ReadyMessage, ServingMessage,
+                 AcceptStoppedMessage, DrainedMessage, ReplaceMeMessage,
+                 ReleasedMessage, AdoptFailedMessage, FullMessage,
                  UnknownMessage>;
 
 // Longer packets are not ours.

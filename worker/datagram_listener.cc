@@ -60,12 +60,13 @@ void DatagramListener::OnEvents(uint32_t /*events*/) {
   }
 }
 
-void DatagramListener::ServeAll() {
-  for (int batches = MostBatches(fd_); batches > 0; --batches) {
-    if (batch_.Serve(fd_, handler_, counters_).turn ==
-        DatagramBatch::Turn::kDrained)
-      return;
+bool DatagramListener::ServeAll() {
+  auto turn = DatagramBatch::Turn::kMore;
+  for (int batches = MostBatches(fd_);
+       batches > 0 && turn != DatagramBatch::Turn::kDrained; --batches) {
+    turn = batch_.Serve(fd_, handler_, counters_).turn;
   }
+  return turn != DatagramBatch::Turn::kError;
 }
 
 }  // namespace baton

@@ -25,8 +25,8 @@ class DatagramListener final : private EventHandler {
   static constexpr absl::Duration kRetry = absl::Milliseconds(100);
 
   // Answers what is queued, and ends though others send faster: after as many
-  // datagrams as the receive buffer can hold.
-  void ServeAll();
+  // datagrams as the receive buffer can hold. False if an error stopped it.
+  bool ServeAll();
 
  private:
   DatagramListener(EventLoop& loop, int fd, DatagramHandler handler,

@@ -36,26 +36,30 @@ absl::Status ListenerSet::Check() const {
 absl::Status ListenerSet::Serve() {
   for (size_t i = 0; i < own_.size(); ++i) {
     Kind& kind = *kinds_[i];
-    if (kind.url.transport != ListenUrl::Transport::kUdp) {
-      kind.settings = home_.table.AddSettings(
-          {.url = &kind.url,
-           .idle_timeout = kind.url.common.idle_timeout.value_or(
-               home_.settings.idle_timeout),
-           .write_timeout = home_.settings.write_timeout,
-           .state_codec =
-               home_.services.FindStream(kind.url.scheme)->state_codec()});
-      kind.limits_number =
-          home_.limits.AddListener(kind.url.common.max_connections.value_or(0));
-      if (kind.settings >= limits_numbers_.size())
-        limits_numbers_.resize(size_t{kind.settings} + 1, kNotAdmitted);
-      limits_numbers_[kind.settings] = kind.limits_number;
-    }
+    Admit(kind);
     if (absl::Status status = Start(own_[i]); !status.ok()) {
       return absl::Status(status.code(), absl::StrCat(kind.url.ToString(), ": ",
                                                       status.message()));
     }
   }
   return absl::OkStatus();
+}
+
+// Connections of this kind may come from now on.
+void ListenerSet::Admit(Kind& kind) {
+  if (kind.url.transport == ListenUrl::Transport::kUdp) return;
+  kind.settings = home_.table.AddSettings(
+      {.url = &kind.url,
+       .idle_timeout =
+           kind.url.common.idle_timeout.value_or(home_.settings.idle_timeout),
+       .write_timeout = home_.settings.write_timeout,
+       .state_codec =
+           home_.services.FindStream(kind.url.scheme)->state_codec()});
+  kind.limits_number =
+      home_.limits.AddListener(kind.url.common.max_connections.value_or(0));
+  if (kind.settings >= limits_numbers_.size())
+    limits_numbers_.resize(size_t{kind.settings} + 1, kNotAdmitted);
+  limits_numbers_[kind.settings] = kind.limits_number;
 }
 
 absl::Status ListenerSet::Start(Place& place) {
@@ -78,7 +82,7 @@ absl::Status ListenerSet::Start(Place& place) {
   return absl::OkStatus();
 }
 
-absl::Status ListenerSet::Adopt(uint32_t slot, uint32_t first,
+absl::Status ListenerSet::Adopt(SocketsId slot, uint32_t first,
                                 std::vector<UniqueFd> fds) {
   std::vector<const Kind*> kinds;
   for (const auto& kind : kinds_) {
@@ -88,32 +92,69 @@ absl::Status ListenerSet::Adopt(uint32_t slot, uint32_t first,
   if (first > kinds.size() || fds.size() > kinds.size() - first) {
     return absl::InvalidArgumentError("more sockets than listeners");
   }
-  std::vector<Place>& places = adopted_[slot];
+  adopted_.try_emplace(slot);
   for (size_t i = 0; i < fds.size(); ++i) {
-    places.push_back({kinds[first + i], std::move(fds[i]), {}, {}});
-    if (absl::Status status = Start(places.back()); !status.ok()) {
-      places.pop_back();
+    if (absl::Status status =
+            AdoptOne(slot, kinds[first + i], std::move(fds[i]));
+        !status.ok()) {
       return status;
     }
   }
   return absl::OkStatus();
 }
 
-void ListenerSet::AcceptAllOf(std::vector<Place>& places) {
-  for (Place& place : places) {
-    if (place.stream != nullptr) place.stream->AcceptAll();
-    if (place.datagrams != nullptr) place.datagrams->ServeAll();
+absl::Status ListenerSet::AdoptRemoved(SocketsId id, const std::string& url,
+                                       std::vector<UniqueFd> fds) {
+  const absl::StatusOr<const Kind*> kind = RemovedKind(url);
+  if (!kind.ok()) return kind.status();
+  for (UniqueFd& fd : fds) {
+    if (absl::Status status = AdoptOne(id, *kind, std::move(fd)); !status.ok())
+      return status;
   }
+  return absl::OkStatus();
 }
 
-void ListenerSet::Release(uint32_t slot) {
-  const auto it = adopted_.find(slot);
-  if (it == adopted_.end()) return;
-  AcceptAllOf(it->second);
+absl::StatusOr<const ListenerSet::Kind*> ListenerSet::RemovedKind(
+    const std::string& url) {
+  std::unique_ptr<Kind>& kind = removed_kinds_[url];
+  if (kind != nullptr) return kind.get();
+  absl::StatusOr<ListenUrl> parsed = ParseListenUrl(url);
+  if (!parsed.ok()) return parsed.status();
+  if (absl::Status status = home_.services.Check(*parsed); !status.ok())
+    return status;
+  kind = std::make_unique<Kind>();
+  kind->url = *std::move(parsed);
+  Admit(*kind);
+  return kind.get();
+}
+
+absl::Status ListenerSet::AdoptOne(SocketsId id, const Kind* kind,
+                                   UniqueFd fd) {
+  std::vector<Place>& places = adopted_[id];
+  places.push_back({kind, std::move(fd), {}, {}});
+  absl::Status status = Start(places.back());
+  if (!status.ok()) places.pop_back();
+  return status;
+}
+
+bool ListenerSet::AcceptAllOf(std::vector<Place>& places) {
+  bool emptied = true;
+  for (Place& place : places) {
+    if (place.stream != nullptr) emptied &= place.stream->AcceptAll();
+    if (place.datagrams != nullptr) emptied &= place.datagrams->ServeAll();
+  }
+  return emptied;
+}
+
+bool ListenerSet::Release(SocketsId id) {
+  const auto it = adopted_.find(id);
+  if (it == adopted_.end()) return false;
+  const bool emptied = AcceptAllOf(it->second);
   for (const Place& place : it->second) {
     if (place.stream != nullptr && place.stream->paused()) OnPause(false);
   }
   adopted_.erase(it);
+  return emptied;
 }
 
 void ListenerSet::AcceptAll() {
@@ -122,19 +163,15 @@ void ListenerSet::AcceptAll() {
 }
 
 void ListenerSet::Close(bool shut_down) {
-  const auto close = [shut_down](std::vector<Place>& places) {
-    for (Place& place : places) {
-      place.stream.reset();
-      place.datagrams.reset();
-      if (shut_down && place.fd &&
-          place.kind->url.transport != ListenUrl::Transport::kUdp) {
-        shutdown(place.fd.get(), SHUT_RDWR);
-      }
-      place.fd.reset();
+  for (Place& place : own_) {
+    place.stream.reset();
+    place.datagrams.reset();
+    if (shut_down && place.fd &&
+        place.kind->url.transport != ListenUrl::Transport::kUdp) {
+      shutdown(place.fd.get(), SHUT_RDWR);
     }
-  };
-  close(own_);
-  for (auto& [slot, places] : adopted_) close(places);
+    place.fd.reset();
+  }
   adopted_.clear();
   room_lasts_.Cancel();
 }

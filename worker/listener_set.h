@@ -1,8 +1,8 @@
 #ifndef BATON_WORKER_LISTENER_SET_H_
 #define BATON_WORKER_LISTENER_SET_H_
 
-// From where a worker accepts: its own slot's sockets, and those of slots that
-// it has adopted.
+// From where a worker accepts: its own slot's sockets, and those that it has
+// adopted.
 //
 // A slot is adopted when its own worker can't accept (it has died, is full,
 // hangs), or when the slot is on its way out and late handshakes may still
@@ -10,15 +10,20 @@
 // for each of this worker's own TCP and UDP listeners; a unix socket is shared
 // by all workers anyway. Both may accept from the same queue.
 //
+// A listener that a reload has removed is adopted whole, with its URL, for the
+// clients who are still on their way to it. This worker's services serve it.
+//
 // Not thread-safe. The sockets are closed with the set.
 
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "net/connection_table.h"
 #include "net/datagram_socket.h"
@@ -29,6 +34,7 @@
 #include "worker/datagram_listener.h"
 #include "worker/services.h"
 #include "worker/settings.h"
+#include "worker/sockets_id.h"
 #include "worker/stream_listener.h"
 #include "worker/worker_listener.h"
 
@@ -57,15 +63,21 @@ class ListenerSet final : private StreamListener::Observer {
   // Accepts from the own ones.
   absl::Status Serve();
 
-  // `fds`: of the own TCP and UDP listeners from number `first` on.
-  absl::Status Adopt(uint32_t slot, uint32_t first, std::vector<UniqueFd> fds);
-  // Takes what is queued first.
-  void Release(uint32_t slot);
+  // `fds`: of the own TCP and UDP listeners from number `first` on. After an
+  // error some of them may have been adopted, until Release.
+  absl::Status Adopt(SocketsId slot, uint32_t first, std::vector<UniqueFd> fds);
+  // `fds`: of the listener `url`. Errors as above.
+  absl::Status AdoptRemoved(SocketsId id, const std::string& url,
+                            std::vector<UniqueFd> fds);
+  // Takes what is queued first. False if something is left there, or may be:
+  // nothing was adopted under this name.
+  bool Release(SocketsId id);
 
   // Takes what is queued everywhere.
   void AcceptAll();
-  // Closes all; with `shut_down`, whoever comes later is refused at once, in
-  // every process.
+  // Closes all; with `shut_down`, whoever comes later to the own ones is
+  // refused at once, in every process. Adopted ones have an owner who may need
+  // them.
   void Close(bool shut_down);
 
   // A connection with these settings has ended.
@@ -87,15 +99,19 @@ class ListenerSet final : private StreamListener::Observer {
   };
 
   void OnPause(bool paused) override;
+  void Admit(Kind& kind);
+  absl::StatusOr<const Kind*> RemovedKind(const std::string& url);
   absl::Status Start(Place& place);
-  static void AcceptAllOf(std::vector<Place>& places);
+  absl::Status AdoptOne(SocketsId id, const Kind* kind, UniqueFd fd);
+  static bool AcceptAllOf(std::vector<Place>& places);
 
   const Home home_;
   absl::AnyInvocable<void(bool)> on_full_;
   DatagramBatch datagram_batch_;
   std::vector<std::unique_ptr<Kind>> kinds_;
-  std::vector<Place> own_;                          // by number, as kinds_
-  std::map<uint32_t, std::vector<Place>> adopted_;  // by slot
+  std::map<std::string, std::unique_ptr<Kind>> removed_kinds_;  // by URL
+  std::vector<Place> own_;  // by number, as kinds_
+  std::map<SocketsId, std::vector<Place>> adopted_;
   // By the number of a connection's settings: that of its listener in the
   // limits, or kNotAdmitted. Other numbers are of outbound connections too.
   static constexpr int kNotAdmitted = -1;

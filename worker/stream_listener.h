@@ -34,8 +34,9 @@ class StreamListener final : private Acceptor::Delegate {
   bool paused() const { return acceptor_->paused(); }
   // A connection has ended: there may be room.
   void OnRoom() { acceptor_->Resume(); }
-  // Takes what is queued, before the listener is left to others.
-  void AcceptAll() { acceptor_->AcceptAll(url_.common.backlog); }
+  // Takes what is queued, before the listener is left to others. False if it
+  // had to stop before the end.
+  bool AcceptAll() { return acceptor_->AcceptAll(url_.common.backlog); }
 
  private:
   StreamListener(const ListenUrl& url, uint16_t settings, int limits_number,

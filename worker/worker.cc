@@ -92,7 +92,9 @@ class Worker final : private ConnectionObserver, private Scope::IdleObserver {
     counters_.state.Set(static_cast<int64_t>(state));
   }
 
-  void Adopt(const AdoptMessage& message, std::vector<UniqueFd> fds);
+  bool HandleWithFds(const ChannelMessage& message, std::vector<UniqueFd>& fds);
+  void ReportAdoption(SocketsId id, const absl::Status& status);
+  void RefuseCut(absl::string_view bytes);
   void Handle(const ServeMessage& message);
   void Handle(const StopAcceptingMessage& message);
   void Handle(const DrainMessage& message);
@@ -189,6 +191,7 @@ void Worker::OnChannel() {
         break;
       case FdChannel::ReceiveCode::kTruncated:
         LOG(ERROR) << "no descriptor left for what the master sent";
+        RefuseCut(received.bytes);
         continue;
       case FdChannel::ReceiveCode::kEof:
       case FdChannel::ReceiveCode::kError:
@@ -203,15 +206,7 @@ void Worker::OnChannel() {
       LOG(ERROR) << "message from the master: " << decoded.status().message();
       continue;
     }
-    if (std::holds_alternative<ReopenLogMessage>(decoded->message) &&
-        received.fds.size() == 1) {
-      start_.reopen_log(std::move(received.fds[0]));
-      continue;
-    }
-    if (const auto* adopt = std::get_if<AdoptMessage>(&decoded->message)) {
-      Adopt(*adopt, std::move(received.fds));
-      continue;
-    }
+    if (HandleWithFds(decoded->message, received.fds)) continue;
     std::visit([this](const auto& message) { Handle(message); },
                decoded->message);
   }
@@ -252,19 +247,48 @@ void Worker::Handle(const ServeMessage& /*message*/) {
   Send(ServingMessage{});
 }
 
-void Worker::Adopt(const AdoptMessage& message, std::vector<UniqueFd> fds) {
-  if (draining_) return;
-  if (absl::Status status =
-          listeners_.Adopt(message.slot, message.first, std::move(fds));
-      !status.ok()) {
-    LOG(ERROR) << "slot " << message.slot
-               << " is not adopted in full: " << status.message();
+bool Worker::HandleWithFds(const ChannelMessage& message,
+                           std::vector<UniqueFd>& fds) {
+  if (std::holds_alternative<ReopenLogMessage>(message) && fds.size() == 1) {
+    start_.reopen_log(std::move(fds[0]));
+    return true;
+  }
+  const auto* slot = std::get_if<AdoptMessage>(&message);
+  const auto* removed = std::get_if<AdoptRemovedMessage>(&message);
+  if (slot == nullptr && removed == nullptr) return false;
+  if (draining_) return true;
+  if (slot != nullptr) {
+    ReportAdoption(slot->slot,
+                   listeners_.Adopt(slot->slot, slot->first, std::move(fds)));
+  } else {
+    ReportAdoption(removed->sockets,
+                   listeners_.AdoptRemoved(removed->sockets, removed->url,
+                                           std::move(fds)));
+  }
+  return true;
+}
+
+void Worker::ReportAdoption(SocketsId id, const absl::Status& status) {
+  if (status.ok()) return;
+  LOG(ERROR) << "sockets " << id << " are not adopted: " << status.message();
+  Send(AdoptFailedMessage{id});
+}
+
+// The descriptors are lost, what they were for is not.
+void Worker::RefuseCut(absl::string_view bytes) {
+  const absl::StatusOr<DecodedMessage> decoded = DecodeMessage(bytes);
+  if (!decoded.ok()) return;
+  if (const auto* adopt = std::get_if<AdoptMessage>(&decoded->message)) {
+    Send(AdoptFailedMessage{adopt->slot});
+  }
+  if (const auto* adopt = std::get_if<AdoptRemovedMessage>(&decoded->message)) {
+    Send(AdoptFailedMessage{adopt->sockets});
   }
 }
 
 void Worker::Handle(const ReleaseMessage& message) {
-  listeners_.Release(message.slot);
-  Send(ReleasedMessage{message.slot, message.ticket});
+  const bool emptied = listeners_.Release(message.sockets);
+  Send(ReleasedMessage{message.sockets, message.ticket, emptied});
 }
 
 void Worker::Handle(const StopAcceptingMessage& message) {

@@ -5,13 +5,16 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdlib>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -332,11 +335,12 @@ TEST_F(WorkerTest, AnAdoptedSlotIsServedAndReleasedWithAnEmptyQueue) {
   int status = 0;
   ASSERT_EQ(kill(pid_, SIGSTOP), 0);
   ASSERT_EQ(waitpid(pid_, &status, WUNTRACED), pid_);
-  Send(ReleaseMessage{.slot = 5, .ticket = 99});
+  Send(ReleaseMessage{.sockets = 5, .ticket = 99});
   const UniqueFd last = ConnectTo(address);
   ASSERT_EQ(kill(pid_, SIGCONT), 0);
   EXPECT_TRUE(Receive<ReleasedMessage>());
-  EXPECT_EQ(std::get<ReleasedMessage>(last_).slot, 5u);
+  EXPECT_EQ(std::get<ReleasedMessage>(last_).sockets, 5u);
+  EXPECT_TRUE(std::get<ReleasedMessage>(last_).emptied);
   EXPECT_EQ(std::get<ReleasedMessage>(last_).ticket, 99u);
   EXPECT_TRUE(Echoes(last));
   other.reset();
@@ -351,11 +355,75 @@ TEST_F(WorkerTest, ANonsensicalAdoptionIsRefusedAndReleasedAllTheSame) {
   Serve();
   const int fd = listener_.get();
   Send(AdoptMessage{.slot = 1, .first = 1}, {&fd, 1});  // it has one listener
+  EXPECT_TRUE(Receive<AdoptFailedMessage>());
   Send(AdoptMessage{.slot = 2, .first = 4'000'000'000}, {&fd, 1});
+  EXPECT_TRUE(Receive<AdoptFailedMessage>());
+  EXPECT_EQ(std::get<AdoptFailedMessage>(last_).sockets, 2u);
+  Send(AdoptRemovedMessage{kFirstRemoved, "gopher://127.0.0.1:0"}, {&fd, 1});
+  EXPECT_TRUE(Receive<AdoptFailedMessage>());
+  EXPECT_EQ(std::get<AdoptFailedMessage>(last_).sockets, kFirstRemoved);
   Send(AdoptMessage{.slot = 3, .first = 0});
-  Send(ReleaseMessage{.slot = 7, .ticket = 1});
+  Send(ReleaseMessage{.sockets = 3, .ticket = 1});
   EXPECT_TRUE(Receive<ReleasedMessage>());
+  EXPECT_TRUE(std::get<ReleasedMessage>(last_).emptied) << "there was nothing";
+  Send(ReleaseMessage{.sockets = 7, .ticket = 2});
+  EXPECT_TRUE(Receive<ReleasedMessage>());
+  EXPECT_FALSE(std::get<ReleasedMessage>(last_).emptied) << "it never had it";
   EXPECT_TRUE(Echoes(Connect()));
+}
+
+TEST_F(WorkerTest, AnAdoptionForWhichNoDescriptorIsLeftIsReported) {
+  services_.Stream("echo", Echo);
+  Start("echo");
+  Serve();
+  const rlimit none = {3, 3};
+  ASSERT_EQ(prlimit(pid_, RLIMIT_NOFILE, &none, nullptr), 0);
+  const int fd = listener_.get();
+  Send(AdoptMessage{.slot = 4, .first = 0}, {&fd, 1});
+  EXPECT_TRUE(Receive<AdoptFailedMessage>());
+  EXPECT_EQ(std::get<AdoptFailedMessage>(last_).sockets, 4u);
+  Send(AdoptRemovedMessage{kFirstRemoved + 1, url_.ToString()}, {&fd, 1});
+  EXPECT_TRUE(Receive<AdoptFailedMessage>());
+  EXPECT_EQ(std::get<AdoptFailedMessage>(last_).sockets, kFirstRemoved + 1);
+}
+
+// With options of its own, and of a service that this worker does not serve.
+TEST_F(WorkerTest, ARemovedListenerIsServedAsItsUrlSays) {
+  services_.Stream("echo", Echo);
+  services_.Stream("after", Afterwards);
+  Start("after");
+  Serve();
+  const std::string url = "echo://127.0.0.1:0?max_connections=1";
+  const UniqueFd first = Listen(ParseListenUrl(url).value());
+  const UniqueFd second = Listen(ParseListenUrl(url).value());
+  const std::array fds = {first.get(), second.get()};
+  Send(AdoptRemovedMessage{kFirstRemoved, url}, fds);
+  UniqueFd client = ConnectTo(Endpoint::LocalOf(first.get()).value());
+  EXPECT_TRUE(Echoes(client));
+  const UniqueFd waiting = ConnectTo(Endpoint::LocalOf(second.get()).value());
+  EXPECT_TRUE(Receive<FullMessage>());
+  // Full, it leaves somebody behind and says so.
+  Send(ReleaseMessage{.sockets = kFirstRemoved, .ticket = 5});
+  EXPECT_TRUE(Receive<ReleasedMessage>());
+  EXPECT_FALSE(std::get<ReleasedMessage>(last_).emptied);
+  client.reset();
+  Send(AdoptRemovedMessage{kFirstRemoved, url}, fds);
+  EXPECT_TRUE(Echoes(waiting));
+}
+
+// Adopted sockets have an owner, who may be about to empty them.
+TEST_F(WorkerTest, AStopShutsDownNoAdoptedSockets) {
+  services_.Stream("echo", Echo);
+  Start("echo");
+  Serve();
+  UniqueFd other = Listen(url_);
+  const Endpoint address = Endpoint::LocalOf(other.get()).value();
+  const int fd = other.get();
+  Send(AdoptMessage{.slot = 5, .first = 0}, {&fd, 1});
+  Send(StopAcceptingMessage{.shut_down_listeners = true});
+  EXPECT_TRUE(Receive<AcceptStoppedMessage>());
+  const UniqueFd waiting = ConnectTo(address);
+  EXPECT_TRUE(UniqueFd(accept(other.get(), nullptr, nullptr)));
 }
 
 TEST_F(WorkerTest, OneThatIsFullSaysSoAndWhenItNoLongerIs) {
