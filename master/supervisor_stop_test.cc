@@ -175,5 +175,54 @@ TEST(SupervisorStopTest, AForkAnsweredAfterTheStopIsEnded) {
   EXPECT_TRUE(supervisor.exited());
 }
 
+// --- crash loop
+
+TEST(SupervisorStopTest, ACrashLoopEndsTheServerWithCode4) {
+  SupervisorSettings settings = Workers(2);
+  settings.crash_loop_limit = 3;
+  SupervisorDriver driver(settings);
+  driver.StartAll();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(driver.supervisor.state(), ServerState::kRunning);
+    driver.Exit(driver.current(0), ExitStatus::Signalled(SIGSEGV));
+    if (i == 2) break;
+    driver.Advance(absl::Seconds(5));
+    driver.Up(driver.incoming(0));
+  }
+  EXPECT_EQ(driver.supervisor.state(), ServerState::kStopping);
+  driver.Do(event::Timer{});
+  driver.Do(event::AcceptStopped{2});
+  driver.Exit(2);
+  EXPECT_EQ(driver.Only<action::Exit>().code, 4);
+}
+
+TEST(SupervisorStopTest, FailuresFarApartAndKillsAreNoCrashLoop) {
+  SupervisorSettings settings = Workers(1);
+  settings.crash_loop_limit = 2;
+  SupervisorDriver driver(settings);
+  driver.StartAll();
+  for (int i = 0; i < 10; ++i) {
+    const bool killed = i % 2 == 0;
+    driver.Exit(driver.current(0),
+                ExitStatus::Signalled(killed ? SIGKILL : SIGSEGV));
+    driver.Advance(absl::Seconds(1));
+    driver.Up(driver.incoming(0));
+    driver.Advance(absl::Seconds(31));
+  }
+  EXPECT_EQ(driver.supervisor.state(), ServerState::kRunning);
+}
+
+TEST(SupervisorStopTest, AReloadThatFailsIsNoCrashLoop) {
+  SupervisorSettings settings = Workers(1);
+  settings.crash_loop_limit = 1;
+  SupervisorDriver driver(settings);
+  driver.StartAll();
+  driver.Reload(settings);
+  driver.Exit(driver.incoming(0), ExitStatus::Exited(1));
+  EXPECT_EQ(driver.supervisor.state(), ServerState::kRunning);
+  EXPECT_EQ(driver.supervisor.last_reload()->outcome,
+            ReloadResult::Outcome::kRolledBack);
+}
+
 }  // namespace
 }  // namespace baton

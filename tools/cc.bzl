@@ -2,8 +2,8 @@
 
 Those of the standard library, Abseil, glog and googletest are by far the most of
 what a compiler reads for a file of ours. Here clang reads them once a
-configuration, unless it optimizes. g++ reads them each time: its configuration is where a file fails
-that does not include what it uses.
+configuration, unless it optimizes. g++ reads them each time: its configuration is
+where a file fails that does not include what it uses.
 """
 
 load("@bazel_tools//tools/build_defs/cc:action_names.bzl", "CPP_COMPILE_ACTION_NAME")
@@ -61,7 +61,9 @@ def _precompiled_headers_impl(ctx):
         _precompile(ctx, toolchain, outputs[0])
     return [
         DefaultInfo(files = depset(outputs)),
-        CcInfo(compilation_context = cc_common.create_compilation_context(headers = depset(outputs))),
+        CcInfo(compilation_context = cc_common.create_compilation_context(
+            headers = depset(outputs),
+        )),
         platform_common.TemplateVariableInfo({"PRECOMPILED": option}),
     ]
 
