@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "net/reuseport_steering.h"
@@ -58,9 +59,24 @@ std::vector<std::string> ListenerSlots::KeysOf(
   return keys;
 }
 
-ListenerSlots::GroupPtr ListenerSlots::FindGroup(const std::string& key) const {
-  const auto it = groups_.find(key);
-  return it == groups_.end() ? nullptr : it->second;
+// By its key; or, if the configuration had port 0 and names the port now, by
+// where it is: two groups on one address would be one to the kernel.
+ListenerSlots::GroupPtr ListenerSlots::FindGroup(
+    const std::string& key, const ListenUrl& url,
+    absl::Span<const std::string> keys) const {
+  if (const auto it = groups_.find(key); it != groups_.end()) return it->second;
+  if (url.transport == Transport::kUnix || url.endpoint.port() == 0) {
+    return nullptr;
+  }
+  for (const auto& [other, group] : groups_) {
+    if (group->url.transport == url.transport &&
+        group->url.endpoint == url.endpoint &&
+        group->url.common.dual == url.common.dual &&
+        !absl::c_linear_search(keys, other)) {
+      return group;
+    }
+  }
+  return nullptr;
 }
 
 std::vector<Endpoint> ListenerSlots::BoundOn(Transport transport) const {
@@ -137,7 +153,7 @@ absl::Status ListenerSlots::Load(Generation generation,
   std::map<std::string, GroupPtr> created;
   std::vector<Use> uses;
   for (size_t i = 0; i < urls.size(); ++i) {
-    GroupPtr group = FindGroup(keys[i]);
+    GroupPtr group = FindGroup(keys[i], urls[i], keys);
     if (group == nullptr) {
       group = std::make_shared<Group>();
       group->url = urls[i];
@@ -178,7 +194,9 @@ absl::Status ListenerSlots::Load(Generation generation,
   }
   groups_.merge(created);
   for (const Use& use : uses) {
-    for (auto& [id, groups] : removed_) std::erase(groups, use.group);
+    std::erase_if(removed_, [&use](const auto& entry) {
+      return entry.second == use.group;
+    });
   }
   uses_.emplace(generation, std::move(uses));
   return absl::OkStatus();
@@ -192,6 +210,7 @@ absl::Status ListenerSlots::Commit(Generation generation,
   }
   absl::Status result;
   for (const Use& use : uses_[generation]) {
+    use.group->url = use.url;
     for (const UniqueFd& fd : use.group->sockets) {
       result.Update(TuneListener(fd.get(), use.url, flags));
     }
@@ -235,19 +254,18 @@ std::set<const ListenerSlots::Group*> ListenerSlots::InUse() const {
   return in_use;
 }
 
-std::optional<SocketsId> ListenerSlots::TakeRemoved() {
+std::vector<SocketsId> ListenerSlots::TakeRemoved() {
   std::set<const Group*> kept = InUse();
-  for (const auto& [id, groups] : removed_) {
-    for (const GroupPtr& group : groups) kept.insert(group.get());
-  }
-  std::vector<GroupPtr> removed;
+  for (const auto& [id, group] : removed_) kept.insert(group.get());
+  std::vector<SocketsId> removed;
   for (auto it = groups_.begin(); it != groups_.end();) {
     const GroupPtr& group = it->second;
     if (kept.count(group.get()) != 0) {
       ++it;
       continue;
     }
-    removed.push_back(group);
+    removed.push_back(next_removed_);
+    removed_.emplace(next_removed_++, group);
     if (group->url.transport == Transport::kUnix) {
       // Nobody else comes, and the path is free for another.
       RemovePath(*group);
@@ -256,33 +274,31 @@ std::optional<SocketsId> ListenerSlots::TakeRemoved() {
       ++it;
     }
   }
-  if (removed.empty()) return std::nullopt;
-  removed_.emplace(next_removed_, std::move(removed));
-  return next_removed_++;
+  return removed;
 }
 
-std::vector<ListenerSlots::RemovedListener> ListenerSlots::Removed(
+std::optional<ListenerSlots::RemovedListener> ListenerSlots::Removed(
     SocketsId id) const {
-  std::vector<RemovedListener> listeners;
   const auto removed = removed_.find(id);
-  if (removed == removed_.end()) return listeners;
-  for (const GroupPtr& group : removed->second) {
-    listeners.push_back({group->url, {}});
-    for (const UniqueFd& fd : group->sockets) {
-      listeners.back().fds.push_back(fd.get());
-    }
+  if (removed == removed_.end()) return std::nullopt;
+  const Group& group = *removed->second;
+  RemovedListener listener{group.url, {}, false};
+  for (const UniqueFd& fd : group.sockets) listener.fds.push_back(fd.get());
+  for (const Group* other : InUse()) {
+    listener.in_the_way |= group.url.transport != Transport::kUnix &&
+                           other->url.transport == group.url.transport &&
+                           other->url.endpoint.Overlaps(group.url.endpoint);
   }
-  return listeners;
+  return listener;
 }
 
 void ListenerSlots::CloseRemoved(SocketsId id) {
   const auto removed = removed_.extract(id);
   if (removed.empty()) return;
-  for (const GroupPtr& group : removed.mapped()) {
-    CloseGroup(*group);
-    std::erase_if(groups_,
-                  [&](const auto& entry) { return entry.second == group; });
-  }
+  CloseGroup(*removed.mapped());
+  std::erase_if(groups_, [&removed](const auto& entry) {
+    return entry.second == removed.mapped();
+  });
 }
 
 void ListenerSlots::CloseSlot(int slot) {
@@ -302,9 +318,7 @@ void ListenerSlots::CloseSlot(int slot) {
 
 void ListenerSlots::CloseAll() {
   uses_.clear();
-  for (const auto& [id, groups] : removed_) {
-    for (const GroupPtr& group : groups) CloseGroup(*group);
-  }
+  for (const auto& [id, group] : removed_) CloseGroup(*group);
   removed_.clear();
   for (const auto& [key, group] : groups_) CloseGroup(*group);
   groups_.clear();

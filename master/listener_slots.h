@@ -86,16 +86,19 @@ class ListenerSlots {
   // `generation` is given up; addresses that only it had are removed.
   void Drop(Generation generation);
 
-  // What was removed since the last call, under a number of its own; nothing if
-  // nothing was. Of unix listeners the path is gone. A later generation may
-  // take the other addresses up again, with their sockets.
-  std::optional<SocketsId> TakeRemoved();
+  // What was removed since the last call, each under a number of its own. Of a
+  // unix listener the path is gone. A later generation may take another's
+  // address up again, with its sockets.
+  std::vector<SocketsId> TakeRemoved();
   struct RemovedListener {
-    ListenUrl url;  // with the real port
+    ListenUrl url;  // of the last configuration that had it, with the real port
     std::vector<int> fds;
+    // The kernel may prefer it to one that has its address now.
+    bool in_the_way;
   };
-  std::vector<RemovedListener> Removed(SocketsId id) const;
-  // Closes them, but for those that a generation has taken up.
+  // Nothing if a generation has taken it up.
+  std::optional<RemovedListener> Removed(SocketsId id) const;
+  // Closes it, unless a generation has taken it up.
   void CloseRemoved(SocketsId id);
 
   // The sockets of this slot in every group, whoever has copies; it must be the
@@ -138,7 +141,8 @@ class ListenerSlots {
   };
 
   static std::vector<std::string> KeysOf(absl::Span<const ListenUrl> urls);
-  GroupPtr FindGroup(const std::string& key) const;
+  GroupPtr FindGroup(const std::string& key, const ListenUrl& url,
+                     absl::Span<const std::string> keys) const;
   std::vector<Endpoint> BoundOn(ListenUrl::Transport transport) const;
   static absl::Status SteerGroup(Group& group, int live);
   static absl::Status Attach(Group& group, int live);
@@ -151,7 +155,7 @@ class ListenerSlots {
   // By key. Also what was removed and could be taken up again: all but unix.
   std::map<std::string, GroupPtr> groups_;
   std::map<Generation, std::vector<Use>> uses_;
-  std::map<SocketsId, std::vector<GroupPtr>> removed_;
+  std::map<SocketsId, GroupPtr> removed_;
   SocketsId next_removed_ = kFirstRemoved;
 };
 

@@ -73,6 +73,13 @@ class ListenerSlotsTest : public testing::Test {
     for (const std::string& text : texts) urls.push_back(Url(text));
     return slots_.Load(generation, urls, slots, ListenFlags());
   }
+  // The one listener that this removes.
+  SocketsId CommitAndRemove(Generation generation) {
+    EXPECT_TRUE(slots_.Commit(generation, ListenFlags()).ok());
+    const std::vector<SocketsId> removed = slots_.TakeRemoved();
+    EXPECT_EQ(removed.size(), 1u);
+    return removed.at(0);
+  }
   Endpoint EndpointOf(Generation generation, size_t index) {
     return slots_.Urls(generation)[index].endpoint;
   }
@@ -183,36 +190,34 @@ TEST_F(ListenerSlotsTest, CommitRemovesWhatTheNewConfigurationLacks) {
   const Endpoint stays = EndpointOf(1, 0), goes = EndpointOf(1, 1);
   ASSERT_TRUE(Load(2, {"echo://127.0.0.1:0"}, 2).ok());
   EXPECT_TRUE(Connect(goes)) << "before the commit both are there";
-  EXPECT_FALSE(slots_.TakeRemoved().has_value());
-  ASSERT_TRUE(slots_.Commit(2, ListenFlags()).ok());
-  const SocketsId removed = slots_.TakeRemoved().value();
-  EXPECT_FALSE(slots_.TakeRemoved().has_value());
-  const auto listeners = slots_.Removed(removed);
-  ASSERT_EQ(listeners.size(), 1u);
-  EXPECT_EQ(listeners[0].url.endpoint, goes);
-  EXPECT_EQ(listeners[0].fds.size(), 2u);
+  EXPECT_TRUE(slots_.TakeRemoved().empty());
+  const SocketsId removed = CommitAndRemove(2);
+  EXPECT_TRUE(slots_.TakeRemoved().empty());
+  const auto listener = slots_.Removed(removed).value();
+  EXPECT_EQ(listener.url.endpoint, goes);
+  EXPECT_EQ(listener.fds.size(), 2u);
+  EXPECT_FALSE(listener.in_the_way);
   EXPECT_TRUE(Connect(goes)) << "clients are on their way";
   slots_.CloseRemoved(removed);
   EXPECT_TRUE(Connect(stays));
   EXPECT_FALSE(Connect(goes));
   EXPECT_EQ(errno, ECONNREFUSED);
-  EXPECT_TRUE(slots_.Removed(removed).empty());
+  EXPECT_FALSE(slots_.Removed(removed).has_value());
 }
 
 TEST_F(ListenerSlotsTest, WhatWasRemovedComesBackWithItsQueue) {
   ASSERT_TRUE(Load(1, {"echo://127.0.0.1:0", "discard://127.0.0.1:0"}, 2).ok());
   const Endpoint address = EndpointOf(1, 1);
   ASSERT_TRUE(Load(2, {"echo://127.0.0.1:0"}, 2).ok());
-  ASSERT_TRUE(slots_.Commit(2, ListenFlags()).ok());
-  const SocketsId first = slots_.TakeRemoved().value();
+  const SocketsId first = CommitAndRemove(2);
   std::vector<UniqueFd> waiting;
   for (int i = 0; i < 20; ++i) waiting.push_back(Connect(address));
   // More slots meanwhile, which it does not take part in.
   ASSERT_TRUE(slots_.OpenSlots(3, ListenFlags()).ok());
-  EXPECT_EQ(slots_.Removed(first)[0].fds.size(), 2u);
+  EXPECT_EQ(slots_.Removed(first)->fds.size(), 2u);
   ASSERT_TRUE(Load(3, {"echo://127.0.0.1:0", "discard://127.0.0.1:0"}, 3).ok());
   ASSERT_TRUE(slots_.Commit(3, ListenFlags()).ok());
-  EXPECT_FALSE(slots_.TakeRemoved().has_value());
+  EXPECT_TRUE(slots_.TakeRemoved().empty());
   // Its adopter is told to stop, which concerns nobody else.
   slots_.CloseRemoved(first);
   EXPECT_EQ(EndpointOf(3, 1), address);
@@ -224,16 +229,35 @@ TEST_F(ListenerSlotsTest, WhatIsRemovedTwiceLingersTwice) {
   ASSERT_TRUE(Load(1, {"echo://127.0.0.1:0", "discard://127.0.0.1:0"}, 1).ok());
   const Endpoint address = EndpointOf(1, 1);
   ASSERT_TRUE(Load(2, {"echo://127.0.0.1:0"}, 1).ok());
-  ASSERT_TRUE(slots_.Commit(2, ListenFlags()).ok());
-  const SocketsId first = slots_.TakeRemoved().value();
+  const SocketsId first = CommitAndRemove(2);
   ASSERT_TRUE(Load(3, {"echo://127.0.0.1:0", "discard://127.0.0.1:0"}, 1).ok());
   slots_.Drop(3);
-  const SocketsId second = slots_.TakeRemoved().value();
+  const SocketsId second = slots_.TakeRemoved().at(0);
   EXPECT_NE(first, second);
   slots_.CloseRemoved(first);
   EXPECT_TRUE(Connect(address));
   slots_.CloseRemoved(second);
   EXPECT_FALSE(Connect(address));
+}
+
+TEST_F(ListenerSlotsTest, WhatIsRemovedIsAsTheLastConfigurationHadIt) {
+  ASSERT_TRUE(Load(1, {"echo://127.0.0.1:0"}, 1).ok());
+  const std::string address = EndpointOf(1, 0).ToString();
+  ASSERT_TRUE(Load(2, {"discard://" + address + "?backlog=7"}, 1).ok());
+  ASSERT_TRUE(slots_.Commit(2, ListenFlags()).ok());
+  EXPECT_TRUE(slots_.TakeRemoved().empty())
+      << "named by its port, it is the same one";
+  ASSERT_TRUE(Load(3, {"echo://127.0.0.2:0"}, 1).ok());
+  const SocketsId removed = CommitAndRemove(3);
+  EXPECT_EQ(slots_.Removed(removed)->url.ToString(),
+            "discard://" + address + "?backlog=7");
+}
+
+TEST_F(ListenerSlotsTest, OneThatTheKernelPrefersToItsSuccessorIsInTheWay) {
+  ASSERT_TRUE(Load(1, {"echo://127.0.0.1:0"}, 1).ok());
+  const std::string port = absl::StrCat(EndpointOf(1, 0).port());
+  ASSERT_TRUE(Load(2, {"echo://0.0.0.0:" + port}, 1).ok());
+  EXPECT_TRUE(slots_.Removed(CommitAndRemove(2))->in_the_way);
 }
 
 TEST_F(ListenerSlotsTest, ARemovedUnixListenerKeepsItsQueueAndNotItsPath) {
@@ -242,11 +266,10 @@ TEST_F(ListenerSlotsTest, ARemovedUnixListenerKeepsItsQueueAndNotItsPath) {
   const UniqueFd waiting = Connect(EndpointOf(1, 1));
   ASSERT_TRUE(waiting);
   ASSERT_TRUE(Load(2, {"echo://127.0.0.1:0"}, 1).ok());
-  ASSERT_TRUE(slots_.Commit(2, ListenFlags()).ok());
-  const SocketsId removed = slots_.TakeRemoved().value();
+  const SocketsId removed = CommitAndRemove(2);
   EXPECT_FALSE(Exists(path));
   ASSERT_TRUE(Load(3, {"echo+unix://" + path}, 1).ok());
-  EXPECT_TRUE(Accept(slots_.Removed(removed)[0].fds[0]));
+  EXPECT_TRUE(Accept(slots_.Removed(removed)->fds[0]));
   slots_.CloseRemoved(removed);
   EXPECT_TRUE(Exists(path)) << "it is another's by now";
   slots_.CloseAll();
@@ -261,7 +284,7 @@ TEST_F(ListenerSlotsTest, DropRemovesWhatOnlyTheNewConfigurationHad) {
   EXPECT_EQ(slots_.NewUrls(2)[0].endpoint, goes);
   EXPECT_TRUE(Connect(goes));
   slots_.Drop(2);
-  slots_.CloseRemoved(slots_.TakeRemoved().value());
+  slots_.CloseRemoved(slots_.TakeRemoved().at(0));
   EXPECT_FALSE(Connect(goes));
   EXPECT_TRUE(Connect(stays));
 }

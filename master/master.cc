@@ -350,14 +350,15 @@ void Master::Do(const action::DropConfig& drop) {
 }
 
 void Master::ReportRemovedListeners() {
-  const std::optional<SocketsId> removed = listeners_.TakeRemoved();
-  if (!removed.has_value()) return Feed(event::ListenersRemoved{});
-  absl::Duration linger;
-  for (const auto& [url, fds] : listeners_.Removed(*removed)) {
-    LogEvent("listener_removed").Field("url", url.text);
-    linger = std::max(linger, Linger({&url, 1}));
+  event::ListenersRemoved removed;
+  for (const SocketsId id : listeners_.TakeRemoved()) {
+    const ListenerSlots::RemovedListener listener = *listeners_.Removed(id);
+    LogEvent("listener_removed").Field("url", listener.url.text);
+    removed.listeners.push_back({id, listener.in_the_way
+                                         ? absl::ZeroDuration()
+                                         : Linger({&listener.url, 1})});
   }
-  Feed(event::ListenersRemoved{removed, linger});
+  Feed(std::move(removed));
 }
 
 void Master::Do(const action::OpenSlots& open) {
@@ -382,8 +383,8 @@ void Master::Do(const action::CloseSlot& close) {
 }
 
 void Master::Do(const action::CloseRemoved& close) {
-  for (const auto& [url, fds] : listeners_.Removed(close.sockets)) {
-    LogEvent("listener_closed").Field("url", url.text);
+  if (const auto listener = listeners_.Removed(close.sockets)) {
+    LogEvent("listener_closed").Field("url", listener->url.text);
   }
   listeners_.CloseRemoved(close.sockets);
 }

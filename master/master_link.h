@@ -58,7 +58,7 @@ struct Master::Link {
   WorkerProcess worker;
   Inlet channel_inlet;  // both watch what `worker` owns
   Inlet exit_inlet;
-  // Messages that the kernel had no memory for, oldest first.
+  // Messages that did not fit into the channel, oldest first.
   std::deque<std::string> unsent;
   bool unknown_reported = false;
   // Of the worker's loop at the last look, and for how many looks it has been

@@ -21,6 +21,7 @@ constexpr int kMessagesPerTurn = 32;
 constexpr size_t kMostFdsAtOnce = 200;
 
 constexpr absl::Duration kSendAgain = absl::Milliseconds(50);
+constexpr size_t kMostUnsent = 1000;
 
 }  // namespace
 
@@ -115,14 +116,17 @@ bool Master::AdoptSlot(WorkerId worker, SocketsId slot) {
 }
 
 bool Master::AdoptRemoved(WorkerId worker, SocketsId removed) {
+  const auto listener = listeners_.Removed(removed);
+  // Taken up again: there is nothing to adopt, and it is asked about all the
+  // same.
+  if (!listener.has_value()) {
+    return SendFds(worker, AdoptMessage{removed, 0}, {});
+  }
+  const AdoptRemovedMessage message{removed, listener->url.ToString()};
+  const absl::Span<const int> fds = listener->fds;
   bool told = true;
-  for (const auto& [url, fds] : listeners_.Removed(removed)) {
-    const AdoptRemovedMessage message{removed, url.ToString()};
-    for (size_t begin = 0; begin < fds.size() && told;
-         begin += kMostFdsAtOnce) {
-      told = SendFds(worker, message,
-                     absl::MakeSpan(fds).subspan(begin, kMostFdsAtOnce));
-    }
+  for (size_t begin = 0; begin < fds.size() && told; begin += kMostFdsAtOnce) {
+    told = SendFds(worker, message, fds.subspan(begin, kMostFdsAtOnce));
   }
   return told;
 }
@@ -146,11 +150,14 @@ void Master::SendUnsent(Link& link) {
       case FdChannel::SendCode::kSent:
       case FdChannel::SendCode::kEof:  // its exit is about to be told
         break;
-      case FdChannel::SendCode::kLater:
-        return unsent_timer_->Start(kSendAgain);
       case FdChannel::SendCode::kAgain:
+      case FdChannel::SendCode::kLater:
+        if (link.unsent.size() <= kMostUnsent) {
+          return unsent_timer_->Start(kSendAgain);
+        }
+        [[fallthrough]];
       case FdChannel::SendCode::kError:
-        // One that has not read hundreds of messages will not read this one.
+        // One that has not read all these will not read this one.
         Feed(event::WorkerBroken{link.id, "its channel takes no message"});
         break;
     }

@@ -116,10 +116,13 @@ void SimulatedKernel::Do(const action::DropConfig& drop) {
 
 // Mostly a reload has all listeners that the one before had.
 void SimulatedKernel::RemoveListeners() {
-  if (!Chance(20)) return answers_.push_back(event::ListenersRemoved{});
-  const absl::Duration linger = absl::Milliseconds(Below(5000));
-  removed_.emplace(next_removed_, Removed{now_, linger});
-  answers_.push_back(event::ListenersRemoved{next_removed_++, linger});
+  event::ListenersRemoved answer;
+  for (int i = Chance(20) ? 1 + Below(2) : 0; i > 0; --i) {
+    const absl::Duration linger = absl::Milliseconds(Below(5000));
+    removed_.emplace(next_removed_, Removed{now_, linger});
+    answer.listeners.push_back({next_removed_++, linger});
+  }
+  answers_.push_back(std::move(answer));
 }
 
 void SimulatedKernel::Do(const action::Adopt& adopt) {
@@ -205,7 +208,10 @@ void SimulatedKernel::Do(const action::CloseRemoved& close) {
   CHECK(removed != removed_.end());
   CHECK_GE(now_ - removed->second.since, removed->second.linger)
       << "removed listeners did not linger";
-  CheckEmptied(close.sockets, removed->second.since);
+  if (now_ < removed->second.since + removed->second.linger +
+                 Supervisor::kRemovalPatience) {
+    CheckEmptied(close.sockets, removed->second.since);
+  }
   removed_.erase(removed);
 }
 

@@ -86,9 +86,12 @@ struct SupervisedSlot {
   bool closed = false;
 };
 
-// What a reload has removed from the configuration, of all slots.
-struct RemovedListeners {
+// A listener that a reload has removed, of all slots.
+struct RemovedListener {
   Instant linger_until;
+  // Until then it waits for somebody to empty its queues. Unlike a slot, it
+  // gets new connections to the end: it must not get them for ever.
+  Instant close_by;
   AdoptableSockets sockets;
 };
 

@@ -48,6 +48,7 @@ Instant Supervisor::next_deadline() const {
     }
     for (const auto& [id, removed] : removed_) {
       if (removed.linger_until > now_) consider(removed.linger_until);
+      if (removed.close_by > now_) consider(removed.close_by);
     }
     if (steered_ == kNotSteered) consider(steer_at_);
   }

@@ -44,7 +44,8 @@
 //     stop_timeout. Again after more than a second, or Quit: at once.
 //
 // Trust: a worker's event about itself that does not fit its phase is ignored;
-// no event of a worker changes anything but that worker's slot.
+// an event of a worker changes nothing but its own slot and what it was told to
+// adopt.
 //
 // Contract: Handle() is called with every event, and with Timer when
 // next_deadline() has come. Actions are carried out in their order. After
@@ -86,6 +87,9 @@ class Supervisor {
   // After a worker could not adopt what it should, or a Steer has failed, until
   // it is tried again.
   static constexpr absl::Duration kSocketsRetry = absl::Seconds(1);
+  // After a removed listener has lingered, until it is closed though nobody
+  // could empty its queues.
+  static constexpr absl::Duration kRemovalPatience = absl::Seconds(10);
   // Failures further back do not count towards crash_loop_limit.
   static constexpr absl::Duration kCrashLoopWindow = absl::Seconds(60);
 
@@ -107,7 +111,7 @@ class Supervisor {
     return last_reload_;
   }
   const std::vector<SupervisedSlot>& slots() const { return slots_; }
-  const std::map<SocketsId, RemovedListeners>& removed() const {
+  const std::map<SocketsId, RemovedListener>& removed() const {
     return removed_;
   }
   const std::map<WorkerId, SupervisedWorker>& workers() const {
@@ -282,12 +286,12 @@ class Supervisor {
   int pending_scale_ = 0;  // workers more or less, as soon as it can be done
   int opening_ = 0;        // asked for by OpenSlots, 0 = none
   bool scaling_ = false;
-  // New connections go to so many slots; kNotSteered: who knows, and it is
-  // tried again at steer_at_.
+  // New connections go to so many slots; 0: not of every listener, and it is
+  // said again; kNotSteered: who knows, and it is tried again at steer_at_.
   static constexpr int kNotSteered = -1;
   int steered_ = 0;
   Instant steer_at_ = absl::ZeroDuration();
-  std::map<SocketsId, RemovedListeners> removed_;
+  std::map<SocketsId, RemovedListener> removed_;
   int removals_asked_ = 0;  // ListenersRemoved to come
   std::optional<Roll> roll_;
   std::optional<ReloadResult> last_reload_;

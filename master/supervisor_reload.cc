@@ -178,10 +178,11 @@ void Supervisor::BeginRollBack(const std::string& reason) {
 void Supervisor::FinishRoll() {
   const Roll roll = *roll_;
   roll_.reset();
+  // A listener that came, or came back, has as many sockets as slots since.
+  if (steered_ != kNotSteered) steered_ = 0;
   if (roll.back) {
     ++removals_asked_;
     Emit(action::DropConfig{roll.target});
-    CloseUnusedSlots();
     return FinishReload(ReloadResult::Outcome::kRolledBack, roll.reason,
                         roll.target);
   }
@@ -190,7 +191,6 @@ void Supervisor::FinishRoll() {
   configured_workers_ = roll.configured;
   ++removals_asked_;
   Emit(action::CommitConfig{roll.target});
-  CloseUnusedSlots();  // it is finished once the last of it is gone
   FinishReload(ReloadResult::Outcome::kOk, "", roll.target);
 }
 

@@ -184,7 +184,10 @@ void Supervisor::On(const event::SocketsReleased& event) {
     return;
   }
   sockets->releaser = 0;
-  if (event.emptied) return;
+  const auto removed = removed_.find(event.sockets);
+  const bool past =
+      removed != removed_.end() && now_ >= removed->second.close_by;
+  if (event.emptied || past) return;
   // Somebody else has to see to what is left there.
   sockets->closing = false;
   worker->adopts_from = now_ + kSocketsRetry;
@@ -193,13 +196,18 @@ void Supervisor::On(const event::SocketsReleased& event) {
 void Supervisor::On(const event::AdoptFailed& event) {
   AdoptableSockets* sockets = FindSockets(event.sockets);
   SupervisedWorker* worker = Find(event.worker);
-  if (sockets == nullptr || worker == nullptr ||
-      sockets->adopter != event.worker) {
+  if (sockets == nullptr || worker == nullptr) return;
+  if (sockets->adopter == event.worker) {
+    ReleaseAdopter(event.sockets, *sockets);
+  } else if (sockets->releaser == event.worker) {
+    // What it says that it emptied is not all there is.
+    sockets->releaser = 0;
+    sockets->closing = false;
+  } else {
     return;
   }
   LogWorker(Severity::kWarning, "adoption_failed", *worker);
   worker->adopts_from = now_ + kSocketsRetry;
-  ReleaseAdopter(event.sockets, *sockets);
 }
 
 bool Supervisor::NeedsAdopter(const SupervisedSlot& slot) const {
@@ -302,16 +310,20 @@ bool Supervisor::ReleasedForClosing(SocketsId id, AdoptableSockets& sockets,
 
 void Supervisor::On(const event::ListenersRemoved& event) {
   CHECK_GT(removals_asked_--, 0) << "nobody asked for them";
-  if (!event.sockets.has_value()) return;
-  removed_[*event.sockets].linger_until = now_ + event.linger;
+  for (const auto& [sockets, linger] : event.listeners) {
+    RemovedListener& removed = removed_[sockets];
+    removed.linger_until = now_ + linger;
+    removed.close_by = removed.linger_until + kRemovalPatience;
+  }
 }
 
 void Supervisor::CloseRemovedListeners() {
   if (phase_ != Phase::kUp && phase_ != Phase::kDelaying) return;
   for (auto it = removed_.begin(); it != removed_.end();) {
     auto& [id, removed] = *it;
-    if (now_ < removed.linger_until ||
-        !ReleasedForClosing(id, removed.sockets, /*must_be_emptied=*/true)) {
+    const bool patient = now_ < removed.close_by;
+    if (now_ < removed.linger_until || (patient && SomebodyMayHoldSockets()) ||
+        !ReleasedForClosing(id, removed.sockets, /*must_be_emptied=*/patient)) {
       ++it;
       continue;
     }
@@ -334,14 +346,13 @@ bool Supervisor::SomebodyMayHoldSockets() const {
 void Supervisor::CloseUnusedSlots() {
   // The sockets of a slot that a load in progress may want are not ours to
   // close, nor those that a roll back would need, or a removed listener, which
-  // may come back.
+  // may come back. And during a roll an adopter may not know all listeners.
   if (!forks_allowed() || phase_ == Phase::kStarting || loading_ != 0 ||
-      opening_ != 0 || steered_ == kNotSteered || !removed_.empty() ||
-      removals_asked_ != 0) {
+      roll_.has_value() || opening_ != 0 || steered_ == kNotSteered ||
+      !removed_.empty() || removals_asked_ != 0) {
     return;
   }
-  const int wanted = std::max(settings_.workers,
-                              roll_.has_value() ? roll_->settings.workers : 0);
+  const int wanted = settings_.workers;
   // From the tail: closing a socket in the middle of a reuseport group moves
   // the last one to its place. For a UDP socket that is so until its last copy
   // is closed.

@@ -251,7 +251,7 @@ TEST(SupervisorSocketsTest, OnlyTheLastSlotIsClosed) {
 TEST(SupervisorSocketsTest, WhatAReloadRemovesIsAdoptedLingersAndIsClosed) {
   SupervisorDriver driver(Workers(1));
   driver.StartAll();
-  driver.removed = {kFirstRemoved, absl::Seconds(70)};
+  driver.removed.listeners = {{kFirstRemoved, absl::Seconds(70)}};
   driver.Reload(Workers(1));
   const WorkerId next = driver.Only<action::Fork>().worker;
   driver.Up(next);
@@ -274,11 +274,51 @@ TEST(SupervisorSocketsTest, WhatAReloadRemovesIsAdoptedLingersAndIsClosed) {
   EXPECT_TRUE(driver.supervisor.removed().empty());
 }
 
+// New connections come to the end, so nobody may ever empty its queues.
+TEST(SupervisorSocketsTest, ARemovedListenerIsClosedThoughItIsNeverEmpty) {
+  SupervisorDriver driver(Workers(1));
+  driver.StartAll();
+  driver.removed.listeners = {{kFirstRemoved, absl::Seconds(70)}};
+  driver.Reload(Workers(1));
+  const WorkerId next = driver.Only<action::Fork>().worker;
+  driver.Up(next);
+  driver.Do(event::AcceptStopped{1});
+  driver.Exit(1);
+  driver.Advance(absl::Seconds(70));
+  driver.Do(event::SocketsReleased{next, kFirstRemoved,
+                                   driver.Only<action::Release>().ticket,
+                                   /*emptied=*/false});
+  EXPECT_FALSE(driver.Has<action::CloseRemoved>());
+  driver.Do(event::WorkerImpaired{next, Impairment::kFull, true});
+  driver.Advance(absl::Seconds(9));
+  EXPECT_FALSE(driver.Has<action::CloseRemoved>());
+  driver.Advance(absl::Seconds(1));
+  EXPECT_TRUE(driver.Has<action::CloseRemoved>());
+}
+
+// What was emptied is not all there is.
+TEST(SupervisorSocketsTest, AnAdoptionThatFailedUndoesTheEnd) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  driver.Do(event::ScaleRequested{-1});
+  driver.Do(event::AcceptStopped{2});
+  driver.Exit(2);
+  driver.Advance(absl::Seconds(63));
+  const uint64_t ticket = driver.Only<action::Release>().ticket;
+  driver.Do(event::AdoptFailed{1, 1});
+  driver.Do(event::SocketsReleased{1, 1, ticket, true});
+  EXPECT_FALSE(driver.Has<action::CloseSlot>());
+  driver.Advance(absl::Seconds(1));
+  EXPECT_EQ(driver.Only<action::Adopt>().sockets, 1u);
+  Released(driver, 1, 1);
+  EXPECT_TRUE(driver.Has<action::CloseSlot>());
+}
+
 // It may come back, and needs the sockets of all slots then.
 TEST(SupervisorSocketsTest, NoSlotIsClosedWhileAListenerLingers) {
   SupervisorDriver driver(Workers(2));
   driver.StartAll();
-  driver.removed = {kFirstRemoved, absl::Seconds(600)};
+  driver.removed.listeners = {{kFirstRemoved, absl::Seconds(600)}};
   driver.Reload(Workers(2));
   for (WorkerId old = 1; old <= 2; ++old) {
     driver.Up(driver.incoming(static_cast<int>(old) - 1));

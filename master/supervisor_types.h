@@ -11,7 +11,6 @@
 #include <sys/types.h>
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -122,11 +121,14 @@ struct WorkerExited {
 // The outcome of an action::Steer that could not be done everywhere.
 struct SteerFailed {};
 
-// The outcome of an action::CommitConfig or DropConfig: the listeners that no
-// configuration has any more are still open under this name, if there are any.
+// The outcome of an action::CommitConfig or DropConfig: each listener that no
+// configuration has any more is still open under this name.
 struct ListenersRemoved {
-  std::optional<SocketsId> sockets;
-  absl::Duration linger;  // theirs, as SupervisorSettings has it
+  struct Listener {
+    SocketsId sockets;
+    absl::Duration linger;  // its own, as SupervisorSettings has it
+  };
+  std::vector<Listener> listeners;
 };
 
 // One worker more or less, or several.
@@ -246,7 +248,7 @@ struct Steer {
 struct CloseSlot {
   int slot;
 };
-// Nobody accepts from these removed listeners any more: close them.
+// Nobody accepts from this removed listener any more: close it.
 struct CloseRemoved {
   SocketsId sockets;
 };

@@ -46,11 +46,15 @@ ConnectionTable::~ConnectionTable() {
 uint16_t ConnectionTable::AddSettings(const StreamSettings& settings) {
   if (auto it = absl::c_find(settings_, settings); it != settings_.end())
     return static_cast<uint16_t>(it - settings_.begin());
-  CHECK_LT(settings_.size(), size_t{1} << ConnectionCore::kSettingsBits);
+  CHECK(HasRoomForSettings());
   settings_.push_back(settings);
   ticks_.push_back({.idle = TicksFor(settings.idle_timeout),
                     .write = TicksFor(settings.write_timeout)});
   return static_cast<uint16_t>(settings_.size() - 1);
+}
+
+bool ConnectionTable::HasRoomForSettings() const {
+  return settings_.size() < size_t{1} << ConnectionCore::kSettingsBits;
 }
 
 const StreamSettings& ConnectionTable::SettingsOf(

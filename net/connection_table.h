@@ -116,6 +116,7 @@ class ConnectionTable final : public LoopClient {
   // Returns a number for Add; equal settings have one number. They stay for the
   // table's life, and there may be 1024 different ones.
   uint16_t AddSettings(const StreamSettings& settings);
+  bool HasRoomForSettings() const;
 
   // Takes a connected non-blocking socket. Null, with errno in `*error`, if
   // epoll refuses it (ENOSPC, ENOMEM).

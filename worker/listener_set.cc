@@ -20,7 +20,8 @@ ListenerSet::ListenerSet(const Home& home, std::vector<WorkerListener> own,
   for (WorkerListener& listener : own) {
     kinds_.push_back(std::make_unique<Kind>());
     kinds_.back()->url = std::move(listener.url);
-    own_.push_back({kinds_.back().get(), std::move(listener.fd), {}, {}});
+    own_.push_back(
+        {kinds_.back().get(), std::move(listener.fd), {}, {}, false});
   }
 }
 
@@ -116,22 +117,26 @@ absl::Status ListenerSet::AdoptRemoved(SocketsId id, const std::string& url,
 
 absl::StatusOr<const ListenerSet::Kind*> ListenerSet::RemovedKind(
     const std::string& url) {
-  std::unique_ptr<Kind>& kind = removed_kinds_[url];
-  if (kind != nullptr) return kind.get();
+  if (const auto it = removed_kinds_.find(url); it != removed_kinds_.end()) {
+    return it->second.get();
+  }
   absl::StatusOr<ListenUrl> parsed = ParseListenUrl(url);
   if (!parsed.ok()) return parsed.status();
   if (absl::Status status = home_.services.Check(*parsed); !status.ok())
     return status;
-  kind = std::make_unique<Kind>();
+  if (!home_.table.HasRoomForSettings()) {
+    return absl::ResourceExhaustedError("too many listeners");
+  }
+  auto kind = std::make_unique<Kind>();
   kind->url = *std::move(parsed);
   Admit(*kind);
-  return kind.get();
+  return removed_kinds_.emplace(url, std::move(kind)).first->second.get();
 }
 
 absl::Status ListenerSet::AdoptOne(SocketsId id, const Kind* kind,
                                    UniqueFd fd) {
   std::vector<Place>& places = adopted_[id];
-  places.push_back({kind, std::move(fd), {}, {}});
+  places.push_back({kind, std::move(fd), {}, {}, false});
   absl::Status status = Start(places.back());
   if (!status.ok()) places.pop_back();
   return status;
@@ -140,8 +145,11 @@ absl::Status ListenerSet::AdoptOne(SocketsId id, const Kind* kind,
 bool ListenerSet::AcceptAllOf(std::vector<Place>& places) {
   bool emptied = true;
   for (Place& place : places) {
-    if (place.stream != nullptr) emptied &= place.stream->AcceptAll();
-    if (place.datagrams != nullptr) emptied &= place.datagrams->ServeAll();
+    if (place.stream != nullptr) place.emptied = place.stream->AcceptAll();
+    if (place.datagrams != nullptr) {
+      place.emptied = place.datagrams->ServeAll();
+    }
+    emptied &= place.emptied;
   }
   return emptied;
 }
@@ -163,14 +171,18 @@ void ListenerSet::AcceptAll() {
 }
 
 void ListenerSet::Close(bool shut_down) {
-  for (Place& place : own_) {
+  const auto close = [shut_down](Place& place, bool may_shut_down) {
     place.stream.reset();
     place.datagrams.reset();
-    if (shut_down && place.fd &&
+    if (shut_down && may_shut_down && place.fd &&
         place.kind->url.transport != ListenUrl::Transport::kUdp) {
       shutdown(place.fd.get(), SHUT_RDWR);
     }
     place.fd.reset();
+  };
+  for (Place& place : own_) close(place, true);
+  for (auto& [id, places] : adopted_) {
+    for (Place& place : places) close(place, place.emptied);
   }
   adopted_.clear();
   room_lasts_.Cancel();

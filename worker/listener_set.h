@@ -76,8 +76,8 @@ class ListenerSet final : private StreamListener::Observer {
   // Takes what is queued everywhere.
   void AcceptAll();
   // Closes all; with `shut_down`, whoever comes later to the own ones is
-  // refused at once, in every process. Adopted ones have an owner who may need
-  // them.
+  // refused at once, in every process. Adopted ones, only if their queue was
+  // emptied: they have an owner, who may do that.
   void Close(bool shut_down);
 
   // A connection with these settings has ended.
@@ -96,6 +96,7 @@ class ListenerSet final : private StreamListener::Observer {
     UniqueFd fd;
     std::unique_ptr<StreamListener> stream;       // one of these two, while it
     std::unique_ptr<DatagramListener> datagrams;  // accepts
+    bool emptied = false;                         // by AcceptAll
   };
 
   void OnPause(bool paused) override;

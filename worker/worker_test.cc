@@ -411,18 +411,47 @@ TEST_F(WorkerTest, ARemovedListenerIsServedAsItsUrlSays) {
   EXPECT_TRUE(Echoes(waiting));
 }
 
-// Adopted sockets have an owner, who may be about to empty them.
-TEST_F(WorkerTest, AStopShutsDownNoAdoptedSockets) {
+// What was taken up again meanwhile: nothing comes with it.
+TEST_F(WorkerTest, ARemovedListenerWithoutSocketsIsReleasedEmpty) {
   services_.Stream("echo", Echo);
   Start("echo");
   Serve();
-  UniqueFd other = Listen(url_);
+  Send(AdoptMessage{.slot = kFirstRemoved + 7, .first = 0});
+  Send(ReleaseMessage{.sockets = kFirstRemoved + 7, .ticket = 3});
+  EXPECT_TRUE(Receive<ReleasedMessage>());
+  EXPECT_TRUE(std::get<ReleasedMessage>(last_).emptied);
+}
+
+// Adopted sockets have an owner, who may be about to empty them.
+TEST_F(WorkerTest, AStopShutsDownAdoptedSocketsOnlyIfTheyAreEmpty) {
+  services_.Stream("echo", Echo);
+  Start("echo");
+  Serve();
+  const UniqueFd other = Listen(url_);
   const Endpoint address = Endpoint::LocalOf(other.get()).value();
   const int fd = other.get();
-  Send(AdoptMessage{.slot = 5, .first = 0}, {&fd, 1});
+  Send(AdoptMessage{.slot = 6, .first = 0}, {&fd, 1});
   Send(StopAcceptingMessage{.shut_down_listeners = true});
   EXPECT_TRUE(Receive<AcceptStoppedMessage>());
-  const UniqueFd waiting = ConnectTo(address);
+  UniqueFd late(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  EXPECT_NE(connect(late.get(), address.sockaddr(), address.length()), 0);
+}
+
+TEST_F(WorkerTest, AStopLeavesAnAdoptedQueueThatItCouldNotEmpty) {
+  services_.Stream("echo", Echo);
+  WorkerSettings settings;
+  settings.max_connections = 1;
+  Start("echo", settings);
+  Serve();
+  const UniqueFd mine = Connect();
+  EXPECT_TRUE(Echoes(mine));
+  const UniqueFd other = Listen(url_);
+  const UniqueFd waiting = ConnectTo(Endpoint::LocalOf(other.get()).value());
+  const int fd = other.get();
+  Send(AdoptMessage{.slot = 5, .first = 0}, {&fd, 1});
+  EXPECT_TRUE(Receive<FullMessage>());
+  Send(StopAcceptingMessage{.shut_down_listeners = true});
+  EXPECT_TRUE(Receive<AcceptStoppedMessage>());
   EXPECT_TRUE(UniqueFd(accept(other.get(), nullptr, nullptr)));
 }
 
