@@ -37,6 +37,8 @@
 #include "net/connection.h"
 #include "net/datagram_socket.h"
 #include "net/task.h"
+#include "worker/offload.h"
+#include "worker/periodic_task.h"
 #include "worker/services.h"
 
 namespace baton {

@@ -23,6 +23,8 @@ namespace {
 constexpr int64_t kMaxConnections = int64_t{1} << 30;
 
 constexpr int64_t kMaxCrashLoopLimit = 1'000'000;
+constexpr int64_t kMaxJobThreads = 1024;
+constexpr int64_t kMaxJobQueue = 1 << 20;  // 64 bytes each
 
 absl::Status Bad(absl::string_view what, absl::string_view text,
                  absl::string_view allowed) {
@@ -94,6 +96,24 @@ absl::StatusOr<int64_t> ParseMaxConnections(absl::string_view text) {
 
 absl::StatusOr<int64_t> ParseMaxConnectionsPerIp(absl::string_view text) {
   return ParseWholeNumber(text, 0, kMaxConnections, "no limit");
+}
+
+absl::StatusOr<JobThreads> ParseJobThreads(absl::string_view text) {
+  const std::vector<absl::string_view> parts = absl::StrSplit(text, ':');
+  if (parts.size() == 2) {
+    const auto min = ParseWholeNumber(parts[0], 1, kMaxJobThreads, "");
+    const auto max = ParseWholeNumber(parts[1], 1, kMaxJobThreads, "");
+    if (min.ok() && max.ok() && *min <= *max) {
+      return JobThreads{static_cast<int>(*min), static_cast<int>(*max)};
+    }
+  }
+  return Bad("threads", text,
+             absl::StrCat("MIN:MAX, from 1 to ", kMaxJobThreads,
+                          ", MAX not below MIN"));
+}
+
+absl::StatusOr<int> ParseJobQueue(absl::string_view text) {
+  return ToInt(ParseWholeNumber(text, 1, kMaxJobQueue, ""));
 }
 
 absl::StatusOr<absl::Duration> ParseTimeout(absl::string_view text) {

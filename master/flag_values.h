@@ -16,6 +16,7 @@
 #include "absl/time/time.h"
 #include "net/listen_url.h"
 #include "worker/log_line.h"
+#include "worker/settings.h"
 
 namespace baton {
 
@@ -36,6 +37,9 @@ absl::StatusOr<int64_t> ParseMaxConnections(absl::string_view text);
 absl::StatusOr<int> ParseMaxDraining(absl::string_view text);
 absl::StatusOr<int> ParseCrashLoopLimit(absl::string_view text);
 absl::StatusOr<int64_t> ParseMaxConnectionsPerIp(absl::string_view text);
+// MIN:MAX.
+absl::StatusOr<JobThreads> ParseJobThreads(absl::string_view text);
+absl::StatusOr<int> ParseJobQueue(absl::string_view text);
 
 // From zero to kMaxTimeout.
 absl::StatusOr<absl::Duration> ParseTimeout(absl::string_view text);

@@ -90,6 +90,11 @@ constexpr BadValue kBadValues[] = {
      "bad size \"64MB\": a whole number of bytes, or with a unit (KiB, MiB, "
      "GiB), such as 64KiB or 10MiB"},
     {"pin_workers", "maybe", "bad value \"maybe\": true or false"},
+    {"job_threads", "8:1",
+     "bad threads \"8:1\": MIN:MAX, from 1 to 1024, MAX not below MIN"},
+    {"job_threads", "4", "MIN:MAX"},
+    {"job_threads", "0:4", "MIN:MAX"},
+    {"job_queue", "0", "bad number \"0\": a whole number from 1 to 1048576"},
     {"ready_timeout", "0s", "bad duration \"0s\": from 1ms to 8760h"},
     {"crash_loop_limit", "-1",
      "bad number \"-1\": a whole number from 0 (never) to 1000000"},

@@ -23,6 +23,8 @@ DEFINE_string(tcp_user_timeout, "75s",
 DEFINE_int32(workers, 0, "0: one per usable CPU");
 DEFINE_string(worker_memory, "0", "what one may need: start no more than fit");
 DEFINE_bool(pin_workers, false, "worker i runs on usable CPU i");
+DEFINE_string(job_threads, "1:8", "a worker's, for blocking work: min:max");
+DEFINE_int32(job_queue, 1024, "jobs that may wait for one of them");
 DEFINE_string(user, "", "workers run as this user");
 DEFINE_string(group, "", "and in this group, not the user's own");
 DEFINE_string(ready_timeout, "10s", "a worker not ready by then has failed");
@@ -55,7 +57,7 @@ constexpr char kConfiguration[] = "Configuration";
 constexpr char kLog[] = "Log";
 constexpr char kOther[] = "Other";
 
-constexpr std::array<OwnFlag, 26> kOwnFlags = {{
+constexpr std::array<OwnFlag, 28> kOwnFlags = {{
     {"listen", "URL[,URL...]", kServe, Check<ParseListeners>},
     {"max_connections", "N", kServe, Check<ParseMaxConnections>},
     {"max_connections_per_ip", "N", kServe, Check<ParseMaxConnectionsPerIp>},
@@ -67,6 +69,8 @@ constexpr std::array<OwnFlag, 26> kOwnFlags = {{
     {"workers", "N", kWorkers, Check<ParseWorkers>},
     {"worker_memory", "SIZE", kWorkers, Check<ParseSize>},
     {"pin_workers", "", kWorkers, Check<ParseBool>},
+    {"job_threads", "MIN:MAX", kWorkers, Check<ParseJobThreads>},
+    {"job_queue", "N", kWorkers, Check<ParseJobQueue>},
     {"user", "NAME", kWorkers, Check<ParseText>},
     {"group", "NAME", kWorkers, Check<ParseText>},
     {"ready_timeout", "DURATION", kWorkers, Check<ParseReadyTimeout>},

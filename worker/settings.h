@@ -13,6 +13,14 @@
 
 namespace baton {
 
+// How many threads run a worker's jobs.
+struct JobThreads {
+  int min = 1;  // at least 1
+  int max = 8;  // at least min
+
+  friend bool operator==(const JobThreads&, const JobThreads&) = default;
+};
+
 struct WorkerSettings {
   // A connection that has waited this long in an idle read is reaped; zero =
   // never. A listener's own idle_timeout goes before it.
@@ -36,6 +44,9 @@ struct WorkerSettings {
   // Beyond, a new one from that address (of IPv6: that /64) is closed at once;
   // zero = no limit.
   int64_t max_connections_per_ip = 0;
+
+  JobThreads job_threads;
+  int job_queue = 1024;  // jobs that may wait for one
 };
 
 }  // namespace baton

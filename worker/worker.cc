@@ -25,7 +25,9 @@
 #include "worker/channel_messages.h"
 #include "worker/connection_limits.h"
 #include "worker/cut_connections.h"
+#include "worker/job_desk.h"
 #include "worker/listener_set.h"
+#include "worker/log_event.h"
 
 namespace baton {
 namespace {
@@ -33,6 +35,8 @@ namespace {
 // After the cut, how long handlers may take to notice before the process ends
 // under them.
 constexpr absl::Duration kUnwindTime = absl::Milliseconds(100);
+// Threads that have no job end within microseconds.
+constexpr absl::Duration kThreadsEnd = absl::Seconds(1);
 // Descriptors that are not for clients: what a service opens, a handover's
 // channel, the log.
 constexpr int64_t kReservedFds = 64;
@@ -103,6 +107,7 @@ class Worker final : private ConnectionObserver, private Scope::IdleObserver {
   void Handle(const UnknownMessage& message);
   template <typename T>
   void Handle(const T& message);  // what only a master may receive
+  absl::Status StartJobPool();
   void Cut();
   void EndIfDrained();
   void EndLoop();
@@ -114,6 +119,8 @@ class Worker final : private ConnectionObserver, private Scope::IdleObserver {
   ConnectionTable table_;
   Scope connections_;
   ListenerSet listeners_;
+  std::unique_ptr<JobPool> pool_;
+  std::unique_ptr<JobDesk> desk_;
   std::optional<SignalFd> signals_;
   Inlet signal_inlet_{this, &Worker::OnSignals};
   Inlet channel_inlet_{this, &Worker::OnChannel};
@@ -160,7 +167,31 @@ absl::Status Worker::Start() {
       !status.ok())
     return status;
   if (absl::Status status = listeners_.Check(); !status.ok()) return status;
+  if (absl::Status status = StartJobPool(); !status.ok()) return status;
   return start_.services->RunWorkerStart();
+}
+
+absl::Status Worker::StartJobPool() {
+  absl::StatusOr<std::unique_ptr<JobPool>> pool = JobPool::Create(
+      {.min_threads = start_.settings.job_threads.min,
+       .max_threads = start_.settings.job_threads.max,
+       .queue = static_cast<uint32_t>(start_.settings.job_queue),
+       .thread_name = "baton-job"});
+  if (!pool.ok()) return pool.status();
+  pool_ = *std::move(pool);
+  JobDesk::Options options;
+  options.on_stalled = [this](const char* name, absl::Duration running) {
+    LogEvent("job_stalled", google::GLOG_WARNING)
+        .Field("slot", start_.slot)
+        .Field("name", name)
+        .Field("running_s", absl::ToInt64Seconds(running));
+  };
+  absl::StatusOr<std::unique_ptr<JobDesk>> desk =
+      JobDesk::Create(loop_, *pool_, std::move(options));
+  if (!desk.ok()) return desk.status();
+  desk_ = *std::move(desk);
+  desk_->SetIdleCallback([this] { EndIfDrained(); });
+  return absl::OkStatus();
 }
 
 int Worker::Run() {
@@ -172,6 +203,9 @@ int Worker::Run() {
     loop_.Run();
   }
   start_.services->RunWorkerStop();
+  // With one that was cut, the process does not wait for its threads.
+  pool_->Stop();
+  if (desk_->pending() == 0) pool_->Join(kThreadsEnd);
   return failed_ ? 1 : 0;
 }
 
@@ -317,10 +351,14 @@ void Worker::OnClosed(uint16_t settings, uint64_t tag) {
   EndIfDrained();
 }
 
-// A handler may have work left when its connection is gone. Outbound
-// connections that are no handler's (a pool's) end with the worker.
+// A handler may have work left when its connection is gone, and a job when its
+// handler is. Outbound connections that are no handler's (a pool's) end with
+// the worker.
 void Worker::EndIfDrained() {
-  if (draining_ && limits_.total() == 0 && connections_.live() == 0) EndLoop();
+  if (draining_ && limits_.total() == 0 && connections_.live() == 0 &&
+      desk_->pending() == 0) {
+    EndLoop();
+  }
 }
 
 // Ends every connection now, gives the handlers a moment to end too, and
@@ -332,6 +370,11 @@ void Worker::Cut() {
   // would be cut along with the others.
   listeners_.Close(/*shut_down=*/false);
   connections_cut_ = static_cast<uint64_t>(CutConnections(table_));
+  for (const RunningJob& job : pool_->running()) {
+    LogEvent("job_cut", google::GLOG_WARNING)
+        .Field("slot", start_.slot)
+        .Field("name", job.name);
+  }
   table_.Abort();
   drain_timer_.Start(kUnwindTime);
   EndIfDrained();

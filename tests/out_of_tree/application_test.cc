@@ -1,4 +1,4 @@
-// Runs the two applications as a user would, over unix sockets: the server
+// Runs the applications as a user would, over unix sockets: the server
 // logs when it serves, and its exit code is looked at.
 
 #include <signal.h>
@@ -117,6 +117,15 @@ TEST(Application, LengthPrefixedMessages) {
 TEST(Application, Lines) {
   Server server("shout");
   EXPECT_EQ(server.Ask("hello\nworld\n"), "HELLO\nWORLD\n");
+  EXPECT_EQ(server.Stop(), 0);
+}
+
+// As `openssl passwd -6` does it.
+TEST(Application, HashedLines) {
+  Server server("hash");
+  EXPECT_EQ(server.Ask("secret\n"),
+            "$6$rounds=1000$baton$aUYOqPagQgfkNpET.qmYPFYKE/NE/xfW"
+            "FRz5nOaNU0rwi8SNnm/qiTR4cg5NRuqrKOXRgekK4.gVKxPLEr9yx/\n");
   EXPECT_EQ(server.Stop(), 0);
 }
 
