@@ -42,7 +42,7 @@ namespace baton {
 namespace {
 
 constexpr uint32_t kQueue = 1024;
-constexpr int64_t kJobs = 400'000;
+constexpr int64_t kJobs = 100'000;
 
 // On a line of its own for each producer's jobs, so that it is the queue that
 // is measured.

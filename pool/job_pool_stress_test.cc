@@ -21,7 +21,7 @@ namespace {
 
 int64_t WantedJobs() {
   const char* const text = getenv("BATON_STRESS_JOBS");
-  int64_t jobs = 10'000'000;
+  int64_t jobs = 2'000'000;
   if (text != nullptr) CHECK(absl::SimpleAtoi(text, &jobs)) << text;
   return jobs;
 }

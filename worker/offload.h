@@ -173,7 +173,7 @@ class [[nodiscard]] OffloadAwaiter final : private DeskJob::Waiter,
       : TimerBase(EventLoop::Current()), options_(options), call_(call) {}
   OffloadAwaiter(const OffloadAwaiter&) = delete;
   OffloadAwaiter& operator=(const OffloadAwaiter&) = delete;
-  ~OffloadAwaiter() { delete call_; }
+  ~OffloadAwaiter() override { delete call_; }
 
   bool await_ready() const { return false; }
   template <typename P>

@@ -6,7 +6,7 @@
 #include "baton.h"
 
 // A thousand rounds of SHA-512: too long for an event loop.
-std::string Hash(std::string password) {
+std::string Hash(const std::string& password) {
   crypt_data scratch{};
   const char* hash =
       crypt_r(password.c_str(), "$6$rounds=1000$baton$", &scratch);
