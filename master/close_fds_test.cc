@@ -45,10 +45,10 @@ TEST(CloseFdsTest, NeighboursDuplicatesAndStrangersInTheListAreFine) {
 
 TEST(CloseFdsTest, AnEmptyListKeepsTheStandardThree) {
   InChild([] {
-    dup(0);
+    const int copy = dup(0);
     CloseAllFdsExcept({});
     const auto open = OpenFds();
-    return open.ok() && *open == std::vector<int>{0, 1, 2};
+    return copy > 2 && open.ok() && *open == std::vector<int>{0, 1, 2};
   });
 }
 

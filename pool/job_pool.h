@@ -26,9 +26,8 @@
 // * Stop(): what was accepted is run, the rest refused. Join() waits for that.
 // * Threads block all signals but those of a fault, and have names. Fork before
 //   the pool is made, not after.
-// * A job must not throw (the process ends) and must not wait for another one
-// of
-//   the same pool.
+// * A job must not throw (the process ends), and must not wait for another job
+//   of the same pool.
 // * All members but the destructor are thread-safe. The destructor stops and
 //   waits for every accepted job, however long that takes.
 //
@@ -84,6 +83,11 @@ class JobPool {
     // there is one more. Looked at when a job is submitted.
     absl::Duration grow_after = absl::ZeroDuration();
     uint32_t timed_job_interval = 16;  // a power of two; 1 = all
+    // Added to the nice value that the threads inherit, so that jobs which
+    // compute leave the processor to an event loop that has something to do:
+    // on Linux each thread has one of its own (sched(7)). A process that a job
+    // starts inherits it.
+    int nice = 0;
     // Of threads, with a number behind it; the kernel keeps 15 bytes.
     std::string thread_name = "job";
   };

@@ -59,7 +59,7 @@ struct OurPool {
   void Submit(Done* done) {
     const absl::Status status =
         pool->Submit({"empty", [done] {
-                        done->count.fetch_add(1, std::memory_order_relaxed);
+                        done->count.fetch_add(1, std::memory_order_release);
                       }});
     CHECK(status.ok());
   }
@@ -90,7 +90,7 @@ struct MutexRing {
     not_full.wait(lock, [this] { return tail - head < kQueue; });
     ring[tail++ % kQueue] = {[](void* argument) {
                                static_cast<Done*>(argument)->count.fetch_add(
-                                   1, std::memory_order_relaxed);
+                                   1, std::memory_order_release);
                              },
                              done};
     lock.unlock();
@@ -120,7 +120,7 @@ struct AsioPool {
   ~AsioPool() { pool.join(); }
   void Submit(Done* done) {
     boost::asio::post(
-        pool, [done] { done->count.fetch_add(1, std::memory_order_relaxed); });
+        pool, [done] { done->count.fetch_add(1, std::memory_order_release); });
   }
   boost::asio::thread_pool pool;
 };
@@ -129,7 +129,7 @@ struct TbbArena {
   explicit TbbArena(int threads) : arena(threads, /*reserved_for_masters=*/0) {}
   void Submit(Done* done) {
     arena.enqueue(
-        [done] { done->count.fetch_add(1, std::memory_order_relaxed); });
+        [done] { done->count.fetch_add(1, std::memory_order_release); });
   }
   oneapi::tbb::task_arena arena;
 };

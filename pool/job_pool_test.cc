@@ -2,8 +2,10 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <fstream>
@@ -287,6 +289,21 @@ TEST(JobPoolTest, ThreadsBlockSignalsAndHaveNames) {
   sigset_t mine;
   pthread_sigmask(SIG_BLOCK, nullptr, &mine);
   EXPECT_EQ(sigismember(&mine, SIGTERM), 0) << "the submitter's are as before";
+}
+
+TEST(JobPoolTest, ItsThreadsAreAsNiceAsTheyAreTold) {
+  const int mine = getpriority(PRIO_PROCESS, 0);
+  auto pool = Make({.nice = 3});
+  int nice = mine;
+  ASSERT_TRUE(
+      pool->TrySubmit(
+              {"look", [&nice] { nice = getpriority(PRIO_PROCESS, 0); }})
+          .ok());
+  pool->Stop();
+  ASSERT_TRUE(pool->Join(absl::InfiniteDuration()));
+  EXPECT_EQ(nice, std::min(mine + 3, 19));
+  EXPECT_EQ(getpriority(PRIO_PROCESS, 0), mine)
+      << "the submitter's is as before";
 }
 
 struct CountsEnds {
