@@ -93,14 +93,19 @@ void Supervisor::ExpireDeadlines() {
     FailStart(LateStartReason());
   }
   if (phase_ == Phase::kDelaying && now_ >= delay_until_) BeginDrain();
-  std::vector<WorkerId> due;
-  for (const auto& [id, worker] : workers_) {
-    if (now_ >= std::min(worker.deadline, worker.broken_deadline)) {
-      due.push_back(id);
+  // Again: one that expires may be the failure that makes the server stop, and
+  // a stop_timeout of nothing is over at once.
+  while (true) {
+    std::vector<WorkerId> due;
+    for (const auto& [id, worker] : workers_) {
+      if (now_ >= std::min(worker.deadline, worker.broken_deadline)) {
+        due.push_back(id);
+      }
     }
-  }
-  for (WorkerId id : due) {
-    if (SupervisedWorker* worker = Find(id)) ExpireWorker(*worker);
+    if (due.empty()) return;
+    for (WorkerId id : due) {
+      if (SupervisedWorker* worker = Find(id)) ExpireWorker(*worker);
+    }
   }
 }
 

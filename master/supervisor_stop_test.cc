@@ -196,6 +196,23 @@ TEST(SupervisorStopTest, ACrashLoopEndsTheServerWithCode4) {
   EXPECT_EQ(driver.Only<action::Exit>().code, 4);
 }
 
+TEST(SupervisorStopTest, AStopThatAnExpiredWorkerBeginsHasNoTimeLeftBehind) {
+  SupervisorSettings settings = Workers(2);
+  settings.crash_loop_limit = 1;
+  settings.stop_timeout = absl::ZeroDuration();
+  SupervisorDriver driver(settings);
+  driver.StartAll();
+  driver.Exit(1, ExitStatus::Signalled(SIGKILL));
+  const WorkerId late = driver.incoming(0);
+  driver.now += settings.ready_timeout;
+  driver.Do(event::Timer{});
+  EXPECT_EQ(driver.supervisor.state(), ServerState::kStopping);
+  EXPECT_GT(driver.supervisor.next_deadline(), driver.now);
+  driver.Exit(2);
+  driver.Exit(late);
+  EXPECT_EQ(driver.Only<action::Exit>().code, 4);
+}
+
 TEST(SupervisorStopTest, FailuresFarApartAndKillsAreNoCrashLoop) {
   SupervisorSettings settings = Workers(1);
   settings.crash_loop_limit = 2;
