@@ -88,7 +88,9 @@ absl::StatusOr<HostPort> ParseHostPort(absl::string_view text) {
   if (LooksLikeIpv4(host)) {
     result.kind = HostPort::Kind::kIpv4;
   } else if (!IsName(host)) {
-    return Bad(text, "neither an IP address nor a host name");
+    return Bad(text, host == "*"
+                         ? "0.0.0.0 is every IPv4 address, [::] every IPv6"
+                         : "neither an IP address nor a host name");
   }
   result.host = absl::AsciiStrToLower(host);
   const absl::Status status =

@@ -68,11 +68,12 @@ TEST(HostPortTest, RefusesPortsThatAreNone) {
 
 TEST(HostPortTest, RefusesHostsThatAreNone) {
   for (const absl::string_view host :
-       {"*", "a b", "user@host", "-x", "a/b", "h\xc3\xa4", "a%41", "a,b"}) {
+       {"**", "a b", "user@host", "-x", "a/b", "h\xc3\xa4", "a%41", "a,b"}) {
     EXPECT_TRUE(absl::StrContains(ErrorOf(absl::StrCat(host, ":80")),
                                   "neither an IP address nor a host name"))
         << host;
   }
+  EXPECT_TRUE(absl::StrContains(ErrorOf("*:80"), "0.0.0.0 is every IPv4"));
   EXPECT_EQ(ErrorOf(absl::StrCat(std::string(253, 'a'), ":80")), "accepted");
   EXPECT_NE(ErrorOf(absl::StrCat(std::string(254, 'a'), ":80")), "accepted");
   EXPECT_NE(ErrorOf(absl::string_view("a\0b:80", 6)), "accepted");

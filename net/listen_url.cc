@@ -109,6 +109,7 @@ struct CommonOption {
   // whoever wrote it expects one.
   unsigned transports;
   absl::Status (*read)(absl::string_view value, ListenUrl& url);
+  bool is_available = true;
 };
 
 constexpr CommonOption kCommonOptions[] = {
@@ -117,8 +118,8 @@ constexpr CommonOption kCommonOptions[] = {
     {"dual", kTcp | kUdp, ReadDual},
     {"idle_timeout", kTcp | kUnix, ReadIdleTimeout},
     {"max_connections", kTcp | kUnix, ReadMaxConnections},
-    {"proxy_from", kTcp | kUnix, ReadProxyFrom},
-    {"proxy_protocol", kTcp | kUnix, ReadProxyProtocol},
+    {"proxy_from", kTcp | kUnix, ReadProxyFrom, false},
+    {"proxy_protocol", kTcp | kUnix, ReadProxyProtocol, false},
 };
 
 // The parts, in the order in which they are read.
@@ -276,6 +277,16 @@ absl::Status Read(absl::string_view text, ListenUrl& url) {
 }
 
 }  // namespace
+
+std::string CommonOptionNames(Transport transport) {
+  std::string names;
+  for (const CommonOption& option : kCommonOptions) {
+    if ((option.transports & Bit(transport)) == 0 || !option.is_available)
+      continue;
+    absl::StrAppend(&names, names.empty() ? "" : ", ", option.name);
+  }
+  return names;
+}
 
 absl::string_view TransportName(Transport transport) {
   switch (transport) {

@@ -86,6 +86,9 @@ absl::Status Resolve(ListenUrl& url);
 // More than that, as ToString() gives it, is refused: URLs go into messages.
 inline constexpr size_t kMaxListenUrlBytes = 2048;
 
+// Options that every listener of that transport has: "backlog, ...".
+std::string CommonOptionNames(ListenUrl::Transport transport);
+
 // "tcp", "udp", "unix".
 absl::string_view TransportName(ListenUrl::Transport transport);
 

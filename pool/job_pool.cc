@@ -112,7 +112,9 @@ struct JobPool::Thread {
 // --- start and end
 
 JobPool::JobPool(const Options& options)
-    : options_(options), queue_(options.queue) {
+    : options_(options),
+      creator_nice_(getpriority(PRIO_PROCESS, 0)),
+      queue_(options.queue) {
   CHECK_GE(options.min_threads, 1);
   CHECK_GE(options.max_threads, options.min_threads);
   CHECK(std::has_single_bit(options.timed_job_interval));
@@ -172,9 +174,9 @@ void* JobPool::ThreadMain(void* argument) {
                          .c_str());
   if (pool.options_.nice != 0) {
     // 0 is the calling thread, not the process: getpriority(2), "C library/
-    // kernel differences". To be nicer is always allowed, and beyond 19 is 19.
-    setpriority(PRIO_PROCESS, 0,
-                getpriority(PRIO_PROCESS, 0) + pool.options_.nice);
+    // kernel differences". Not relative: it may inherit from a thread of the
+    // pool. To be nicer is always allowed, and beyond 19 is 19.
+    setpriority(PRIO_PROCESS, 0, pool.creator_nice_ + pool.options_.nice);
   }
   pool.RunJobs(thread);
   return nullptr;

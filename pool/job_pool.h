@@ -83,10 +83,10 @@ class JobPool {
     // there is one more. Looked at when a job is submitted.
     absl::Duration grow_after = absl::ZeroDuration();
     uint32_t timed_job_interval = 16;  // a power of two; 1 = all
-    // Added to the nice value that the threads inherit, so that jobs which
-    // compute leave the processor to an event loop that has something to do:
-    // on Linux each thread has one of its own (sched(7)). A process that a job
-    // starts inherits it.
+    // Added to the nice value of the thread that makes the pool, so that jobs
+    // which compute leave the processor to an event loop that has something to
+    // do: on Linux each thread has one of its own (sched(7)). A process that a
+    // job starts inherits it.
     int nice = 0;
     // Of threads, with a number behind it; the kernel keeps 15 bytes.
     std::string thread_name = "job";
@@ -171,6 +171,7 @@ class JobPool {
   void TellRoomLocked();
 
   const Options options_;
+  const int creator_nice_;
   JobQueue queue_;
   alignas(64) std::atomic<uint64_t> free_{0};
   std::atomic<int> thread_count_{0};

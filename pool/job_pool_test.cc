@@ -293,15 +293,26 @@ TEST(JobPoolTest, ThreadsBlockSignalsAndHaveNames) {
 
 TEST(JobPoolTest, ItsThreadsAreAsNiceAsTheyAreTold) {
   const int mine = getpriority(PRIO_PROCESS, 0);
-  auto pool = Make({.nice = 3});
-  int nice = mine;
-  ASSERT_TRUE(
-      pool->TrySubmit(
-              {"look", [&nice] { nice = getpriority(PRIO_PROCESS, 0); }})
-          .ok());
+  auto pool = Make({.min_threads = 1, .max_threads = 2, .nice = 3});
+  // The second thread is made by the first, which is nice already.
+  int first = mine, second = mine;
+  absl::Notification looked;
+  const auto look = [&] {
+    second = getpriority(PRIO_PROCESS, 0);
+    looked.Notify();
+  };
+  ASSERT_TRUE(pool->TrySubmit({"submits",
+                               [&] {
+                                 first = getpriority(PRIO_PROCESS, 0);
+                                 CHECK(pool->TrySubmit({"look", look}).ok());
+                                 looked.WaitForNotification();
+                               }})
+                  .ok());
+  looked.WaitForNotification();
   pool->Stop();
   ASSERT_TRUE(pool->Join(absl::InfiniteDuration()));
-  EXPECT_EQ(nice, std::min(mine + 3, 19));
+  EXPECT_EQ(first, std::min(mine + 3, 19));
+  EXPECT_EQ(second, first);
   EXPECT_EQ(getpriority(PRIO_PROCESS, 0), mine)
       << "the submitter's is as before";
 }

@@ -43,6 +43,11 @@ absl::StatusOr<UniqueFd> OpenLog(absl::string_view path) {
                    O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC |
                        O_NOCTTY | O_NONBLOCK,
                    kLogMode));
+  // open(2): what O_NOFOLLOW says of a link.
+  if (!fd && errno == ELOOP) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("open log ", path, ": it is a symbolic link"));
+  }
   if (!fd) return ErrnoStatus("open log", path, errno);
   return fd;
 }

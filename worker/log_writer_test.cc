@@ -94,7 +94,8 @@ TEST_F(LogWriterTest, ASymbolicLinkIsRefused) {
   ASSERT_EQ(symlink("elsewhere", Path("log").c_str()), 0);
   const absl::Status status = OpenLog(Path("log")).status();
   EXPECT_TRUE(absl::StrContains(status.message(), Path("log"))) << status;
-  EXPECT_TRUE(absl::StrContains(status.message(), "ELOOP")) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), "is a symbolic link"))
+      << status;
   EXPECT_NE(access(Path("elsewhere").c_str(), F_OK), 0);
 }
 

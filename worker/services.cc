@@ -70,8 +70,10 @@ absl::Status Services::Check(const ListenUrl& url) const {
       return absl::InvalidArgumentError(absl::StrCat(
           "service ", url.scheme, " has no option ", Quote(name), "; ",
           known.empty()
-              ? "it has only those of every listener"
-              : absl::StrCat("it has: ", absl::StrJoin(known, ", "))));
+              ? ""
+              : absl::StrCat("it has ", absl::StrJoin(known, ", "), "; "),
+          "every ", TransportName(url.transport), " listener has ",
+          CommonOptionNames(url.transport)));
     }
     if (absl::Status status = option->second(value); !status.ok()) {
       return absl::InvalidArgumentError(

@@ -42,8 +42,8 @@ TEST_F(ServicesTest, AMissingTransportIsNamed) {
 
 TEST_F(ServicesTest, OptionsAreChecked) {
   EXPECT_EQ(Check("echo://127.0.0.1:0?color=red"),
-            "service echo has no option \"color\"; it has only those of every "
-            "listener");
+            "service echo has no option \"color\"; every tcp listener has "
+            "backlog, defer_accept, dual, idle_timeout, max_connections");
   services_.Stream(
                "login", +[](Connection) -> Task<> { co_return; })
       .WithOption("realm", [](absl::string_view value) {
@@ -54,7 +54,9 @@ TEST_F(ServicesTest, OptionsAreChecked) {
   EXPECT_EQ(Check("login://127.0.0.1:0?realm=red"),
             "realm=\"red\": must be blue");
   EXPECT_EQ(Check("login://127.0.0.1:0?real=blue"),
-            "service login has no option \"real\"; it has: realm");
+            "service login has no option \"real\"; it has realm; every tcp "
+            "listener has backlog, defer_accept, dual, idle_timeout, "
+            "max_connections");
 }
 
 TEST_F(ServicesTest, RegisteringTwiceIsABug) {
