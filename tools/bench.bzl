@@ -2,13 +2,14 @@
 
 load("@rules_cc//cc:defs.bzl", "cc_binary")
 
-def cc_bench(name, srcs, deps = [], **kwargs):
+def cc_bench(name, srcs, deps = [], test_tags = [], **kwargs):
     """A Google Benchmark program, and NAME_test, which keeps it from rotting.
 
     Args:
       name: ends in _bench. Measure with `bazel run -c opt //package:NAME`.
       srcs: as in cc_binary.
       deps: as in cc_binary; benchmark_main is added.
+      test_tags: of NAME_test.
       **kwargs: as in cc_binary.
     """
     if not name.endswith("_bench"):
@@ -29,4 +30,5 @@ def cc_bench(name, srcs, deps = [], **kwargs):
             "--benchmark_min_time=0",
         ],
         data = [":" + name],
+        tags = test_tags,
     )
