@@ -108,6 +108,7 @@ void ReadWorkerSettings(FlagReader& reader, WorkerSettings& worker) {
   reader.Read("max_connections", ParseMaxConnections, worker.max_connections);
   reader.Read("max_connections_per_ip", ParseMaxConnectionsPerIp,
               worker.max_connections_per_ip);
+  reader.Read("forwarded_from", ParseForwardedFrom, worker.forwarded_from);
   reader.Read("job_threads", ParseJobThreads, worker.job_threads);
   reader.Read("job_queue", ParseJobQueue, worker.job_queue);
 }

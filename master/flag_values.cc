@@ -98,6 +98,10 @@ absl::StatusOr<int64_t> ParseMaxConnectionsPerIp(absl::string_view text) {
   return ParseWholeNumber(text, 0, kMaxConnections, "no limit");
 }
 
+absl::StatusOr<std::vector<Cidr>> ParseForwardedFrom(absl::string_view text) {
+  return ParseCidrList(text, ',');
+}
+
 absl::StatusOr<JobThreads> ParseJobThreads(absl::string_view text) {
   const std::vector<absl::string_view> parts = absl::StrSplit(text, ':');
   if (parts.size() == 2) {

@@ -37,6 +37,7 @@ absl::StatusOr<int64_t> ParseMaxConnections(absl::string_view text);
 absl::StatusOr<int> ParseMaxDraining(absl::string_view text);
 absl::StatusOr<int> ParseCrashLoopLimit(absl::string_view text);
 absl::StatusOr<int64_t> ParseMaxConnectionsPerIp(absl::string_view text);
+absl::StatusOr<std::vector<Cidr>> ParseForwardedFrom(absl::string_view text);
 // MIN:MAX.
 absl::StatusOr<JobThreads> ParseJobThreads(absl::string_view text);
 absl::StatusOr<int> ParseJobQueue(absl::string_view text);

@@ -10,9 +10,10 @@
 
 // The descriptions are what --help shows, one line each.
 
-DEFINE_string(listen, "", "what to serve");
+DEFINE_string(listen, "http://0.0.0.0:8080", "what to serve");
 DEFINE_int64(max_connections, 0, "per worker; 0: what RLIMIT_NOFILE allows");
 DEFINE_int64(max_connections_per_ip, 0, "per worker; IPv6 by /64; 0: no limit");
+DEFINE_string(forwarded_from, "", "proxies whose X-Forwarded-For is believed");
 DEFINE_string(idle_timeout, "60s", "reap one idle for that long; 0s: never");
 DEFINE_string(write_timeout, "20s",
               "drop a peer that takes nothing; 0s: never");
@@ -57,10 +58,11 @@ constexpr char kConfiguration[] = "Configuration";
 constexpr char kLog[] = "Log";
 constexpr char kOther[] = "Other";
 
-constexpr std::array<OwnFlag, 28> kOwnFlags = {{
+constexpr std::array<OwnFlag, 29> kOwnFlags = {{
     {"listen", "URL[,URL...]", kServe, Check<ParseListeners>},
     {"max_connections", "N", kServe, Check<ParseMaxConnections>},
     {"max_connections_per_ip", "N", kServe, Check<ParseMaxConnectionsPerIp>},
+    {"forwarded_from", "CIDR[,CIDR...]", kServe, Check<ParseForwardedFrom>},
     {"idle_timeout", "DURATION", kServe, Check<ParseTimeout>},
     {"write_timeout", "DURATION", kServe, Check<ParseTimeout>},
     {"tcp_keepalive", "PROBES", kServe, Check<ParseKeepalive>},

@@ -167,6 +167,11 @@ class Connection {
   const ListenUrl* listener() const {
     return ConnectionTable::Current().SettingsOf(*core_).url;
   }
+  // What the service has made of that listener's options: of the type that it
+  // was registered with (StreamService::WithListenerData), else null.
+  const void* service_data() const {
+    return ConnectionTable::Current().SettingsOf(*core_).service_data.get();
+  }
   // Unique in this worker's life.
   uint64_t id() const {
     return uint64_t{core_->generation} << internal::ConnectionCore::kIndexBits |

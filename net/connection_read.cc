@@ -31,11 +31,16 @@ inline void ConnectionTable::CountReceived(ConnectionCore& core, ssize_t got,
   }
 }
 
-// The short way of nearly every ReadSome: whatever has come on a plain socket
-// in good health, nobody's bytes being in the way. True if it read something.
-// False: nothing is decided.
+// The short way of nearly every ReadSome and Peek: whatever has come on a plain
+// socket in good health, nobody's bytes being in the way. True if it read
+// something. False: nothing is decided.
 ABSL_ATTRIBUTE_ALWAYS_INLINE
-inline bool ConnectionTable::ReadAtOnce(ConnectionCore& core) {
+inline bool ConnectionTable::ReadAtOnce(ConnectionCore& core,
+                                        const ReadOperation& op) {
+  if (op.kind != ReadOperation::kSome &&
+      (op.kind != ReadOperation::kPeek || op.limit > 1)) {
+    return false;
+  }
   constexpr uint16_t kFit = ConnectionCore::kReadable |
                             ConnectionCore::kWritable |
                             ConnectionCore::kResumed | ConnectionCore::kQueued |
@@ -52,14 +57,19 @@ inline bool ConnectionTable::ReadAtOnce(ConnectionCore& core) {
   }
   CountReceived(core, got, kSharedBufferBytes);
   last_read_ = ReadResult(shared_.get(), static_cast<uint32_t>(got));
+  if (op.kind == ReadOperation::kPeek) {
+    borrower_ = &core;
+    shared_begin_ = 0;
+    shared_end_ = static_cast<uint32_t>(got);
+    core.Set(ConnectionCore::kStored);
+  }
   return true;
 }
 
 ABSL_ATTRIBUTE_ALWAYS_INLINE inline void ConnectionTable::StepRead(
     ConnectionCore& core) {
   ReadOperation& op = *core.reader;
-  if (!(op.kind == ReadOperation::kSome && ReadAtOnce(core)) && !TryRead(op))
-    return;
+  if (!ReadAtOnce(core, op) && !TryRead(op)) return;
   core.reader = nullptr;
   op.waiter.Resume();
 }

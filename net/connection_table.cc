@@ -28,7 +28,8 @@ ConnectionTable::ConnectionTable(EventLoop& loop, const Options& options)
                                             : &own_counters_),
       client_(loop.AddClient(this)),
       first_byte_grace_(loop, [this] { EndIdleReads(); }),
-      shared_(std::make_unique_for_overwrite<char[]>(kSharedBufferBytes + 1)),
+      shared_(std::make_unique_for_overwrite<char[]>(kSharedBufferBytes + 1 +
+                                                     kScratchBytes)),
       buffers_(options.max_buffer_bytes, &counters_->buffers_refused) {
   CHECK(current_ == nullptr) << "a thread has one connection table";
   current_ = this;

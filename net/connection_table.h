@@ -60,6 +60,9 @@ struct StreamSettings {
       absl::Seconds(60);  // of a read; zero or infinite: never
   absl::Duration write_timeout = absl::Seconds(20);
   const StateCodec* state_codec = nullptr;
+  // What the service has made of the listener's options; see
+  // Connection::service_data.
+  std::shared_ptr<const void> service_data;
 
   friend bool operator==(const StreamSettings&,
                          const StreamSettings&) = default;
@@ -91,6 +94,7 @@ class ConnectionTable final : public LoopClient {
   // A write of all of it that has to wait moves to a buffer of 64 KiB, header
   // included.
   static constexpr uint32_t kSharedBufferBytes = 64 * 1024 - sizeof(Buffer);
+  static constexpr uint32_t kScratchBytes = kSharedBufferBytes;
   // System calls that one connection may make in a row, in each direction,
   // before others get their turn. A coroutine that was resumed by something
   // else than its connection goes on with what the last one left: at worst it
@@ -185,6 +189,10 @@ class ConnectionTable final : public LoopClient {
   void CancelRead(internal::ReadOperation& op, IoError error);
   void CancelWrite(internal::WriteOperation& op, IoError error);
   const ReadResult& last_read() const { return last_read_; }
+  // Where a handler composes what it writes next, kScratchBytes of it. Like
+  // bytes that were read it may be given to a Write and is anybody's after
+  // that.
+  char* scratch() const { return shared_.get() + kSharedBufferBytes + 1; }
   absl::string_view Unread(internal::ConnectionCore& core);
   void Consume(internal::ConnectionCore& core, uint32_t size);
 
@@ -209,7 +217,8 @@ class ConnectionTable final : public LoopClient {
   static constinit thread_local ConnectionTable* current_;
 
   bool WaitToReadInGeneral(internal::ReadOperation& op);
-  bool ReadAtOnce(internal::ConnectionCore& core);
+  bool ReadAtOnce(internal::ConnectionCore& core,
+                  const internal::ReadOperation& op);
   void OnOtherEvents(internal::ConnectionCore& core, uint32_t events);
   void NoteEvents(internal::ConnectionCore& core, uint32_t events);
   void EndIdleReads();
@@ -229,10 +238,11 @@ class ConnectionTable final : public LoopClient {
   absl::Span<char> MakeRoom(internal::ConnectionCore& core, uint32_t wanted);
   bool MoveToOwnBuffer(internal::ConnectionCore& core, uint32_t capacity);
   bool OwnBorrowedBytes(internal::WriteOperation& op);
-  // Behind the shared buffer: it is borrowed too.
+  // Behind the shared buffer stand the urgent byte and the scratch: they are
+  // borrowed too.
   char* urgent_byte() const { return shared_.get() + kSharedBufferBytes; }
   bool IsBorrowed(const char* data) const {
-    return data >= shared_.get() && data <= urgent_byte();
+    return data >= shared_.get() && data < scratch() + kScratchBytes;
   }
   bool OwnBytes(internal::WriteOperation& op,
                 absl::Span<const absl::string_view> parts, size_t offset);

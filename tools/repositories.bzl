@@ -44,6 +44,16 @@ def baton_repositories():
             folders = ["/usr/src/googletest"],
         )
 
+    if "llhttp" not in present:
+        debian_repository(
+            name = "llhttp",
+            files = {_third_party("llhttp.BUILD"): "BUILD.bazel"},
+            folders = [
+                "/usr/share/include/llhttp",
+                "/usr/share/llhttp",
+            ],
+        )
+
     # Bazel 4 fetches these three from the network unless the workspace has
     # them. Its built-in rules are all that C++ needs of them.
     stand_ins = {

@@ -39,6 +39,7 @@ void DiscardDatagram(absl::string_view /*bytes*/, DatagramPeer& /*peer*/) {}
 void RegisterBuiltinServices(Services& services) {
   services.Stream("echo", Echo);
   services.Stream("discard", Discard);
+  services.Http("http");
   services.Datagram("echo", EchoDatagram);
   services.Datagram("discard", DiscardDatagram);
 }

@@ -37,8 +37,9 @@ absl::Status ListenerSet::Check() const {
 absl::Status ListenerSet::Serve() {
   for (size_t i = 0; i < own_.size(); ++i) {
     Kind& kind = *kinds_[i];
-    Admit(kind);
-    if (absl::Status status = Start(own_[i]); !status.ok()) {
+    absl::Status status = Admit(kind);
+    if (status.ok()) status = Start(own_[i]);
+    if (!status.ok()) {
       return absl::Status(status.code(), absl::StrCat(kind.url.ToString(), ": ",
                                                       status.message()));
     }
@@ -47,20 +48,24 @@ absl::Status ListenerSet::Serve() {
 }
 
 // Connections of this kind may come from now on.
-void ListenerSet::Admit(Kind& kind) {
-  if (kind.url.transport == ListenUrl::Transport::kUdp) return;
+absl::Status ListenerSet::Admit(Kind& kind) {
+  if (kind.url.transport == ListenUrl::Transport::kUdp) return absl::OkStatus();
+  absl::StatusOr<std::shared_ptr<const void>> data =
+      home_.services.MakeListenerData(kind.url);
+  if (!data.ok()) return data.status();
   kind.settings = home_.table.AddSettings(
       {.url = &kind.url,
        .idle_timeout =
            kind.url.common.idle_timeout.value_or(home_.settings.idle_timeout),
        .write_timeout = home_.settings.write_timeout,
-       .state_codec =
-           home_.services.FindStream(kind.url.scheme)->state_codec()});
+       .state_codec = home_.services.FindStream(kind.url.scheme)->state_codec(),
+       .service_data = *std::move(data)});
   kind.limits_number =
       home_.limits.AddListener(kind.url.common.max_connections.value_or(0));
   if (kind.settings >= limits_numbers_.size())
     limits_numbers_.resize(size_t{kind.settings} + 1, kNotAdmitted);
   limits_numbers_[kind.settings] = kind.limits_number;
+  return absl::OkStatus();
 }
 
 absl::Status ListenerSet::Start(Place& place) {
@@ -129,7 +134,7 @@ absl::StatusOr<const ListenerSet::Kind*> ListenerSet::RemovedKind(
   }
   auto kind = std::make_unique<Kind>();
   kind->url = *std::move(parsed);
-  Admit(*kind);
+  if (absl::Status status = Admit(*kind); !status.ok()) return status;
   return removed_kinds_.emplace(url, std::move(kind)).first->second.get();
 }
 

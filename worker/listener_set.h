@@ -100,7 +100,7 @@ class ListenerSet final : private StreamListener::Observer {
   };
 
   void OnPause(bool paused) override;
-  void Admit(Kind& kind);
+  absl::Status Admit(Kind& kind);
   absl::StatusOr<const Kind*> RemovedKind(const std::string& url);
   absl::Status Start(Place& place);
   absl::Status AdoptOne(SocketsId id, const Kind* kind, UniqueFd fd);

@@ -62,6 +62,13 @@ struct KnownField {
         kind, &WorkerSnapshot::field                                          \
   }
 
+#define BATON_HTTP_FIELD(field)                                         \
+  KnownField {                                                          \
+    "http_" #field,                                                     \
+        offsetof(WorkerCounters, http) + offsetof(HttpCounters, field), \
+        Kind::kCounter, &WorkerSnapshot::http_##field                   \
+  }
+
 constexpr std::array kFields = {
     KnownField{
         "connections",
@@ -88,6 +95,13 @@ constexpr std::array kFields = {
     BATON_TRAFFIC_FIELD(outbound_open, Kind::kLevel),
     KnownField{"stale_events", offsetof(WorkerCounters, stale_events),
                Kind::kCounter, &WorkerSnapshot::stale_events},
+    BATON_HTTP_FIELD(responses_2xx),
+    BATON_HTTP_FIELD(responses_3xx),
+    BATON_HTTP_FIELD(responses_4xx),
+    BATON_HTTP_FIELD(responses_5xx),
+    BATON_HTTP_FIELD(rejected),
+    BATON_HTTP_FIELD(timeouts),
+    BATON_HTTP_FIELD(handler_failures),
     KnownField{"state", offsetof(WorkerCounters, state), Kind::kLevel,
                &WorkerSnapshot::state},
     KnownField{

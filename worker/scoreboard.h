@@ -38,6 +38,7 @@
 #include "net/event_loop.h"
 #include "net/traffic_counters.h"
 #include "net/unique_fd.h"
+#include "worker/http/http_counters.h"
 
 namespace baton {
 
@@ -56,6 +57,7 @@ struct WorkerCounters {
   alignas(64) LoopHeartbeat heartbeat;  // stored to in every turn
   alignas(64) Gauge state;              // a WorkerState
   Counter stale_events;                 // of EventLoop
+  alignas(64) HttpCounters http;
 };
 
 // A worker's numbers at one moment, each for itself.
@@ -81,6 +83,13 @@ struct WorkerSnapshot {
   uint64_t outbound = 0;
   uint64_t outbound_open = 0;
   uint64_t stale_events = 0;
+  uint64_t http_responses_2xx = 0;
+  uint64_t http_responses_3xx = 0;
+  uint64_t http_responses_4xx = 0;
+  uint64_t http_responses_5xx = 0;
+  uint64_t http_rejected = 0;
+  uint64_t http_timeouts = 0;
+  uint64_t http_handler_failures = 0;
   uint64_t state = 0;  // a WorkerState, or anything
   // Heartbeat: stuck is who does not wait and shows the same turn twice.
   uint64_t turns = 0;

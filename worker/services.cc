@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "glog/logging.h"
 #include "net/quote.h"
+#include "worker/http/http_connection.h"
 
 namespace baton {
 
@@ -15,6 +16,28 @@ StreamService& StreamService::WithOption(absl::string_view name,
   CHECK(options_.emplace(std::string(name), check).second)
       << "option " << name << " is registered twice";
   return *this;
+}
+
+StreamService& StreamService::WithOption(absl::string_view name) {
+  return WithOption(name, [](absl::string_view) { return absl::OkStatus(); });
+}
+
+StreamService& StreamService::WithListenerData(ListenerDataMaker make) {
+  make_listener_data_ = std::move(make);
+  return *this;
+}
+
+HttpService& Services::Http(absl::string_view scheme) {
+  HttpService& http = *https_.emplace_back(std::make_unique<HttpService>());
+  StreamService& stream = Stream(scheme, ServeHttp);
+  for (absl::string_view option : kHttpListenerOptions) {
+    stream.WithOption(option);
+  }
+  stream.WithListenerData([&http](const ListenUrl& url)
+                              -> absl::StatusOr<std::shared_ptr<const void>> {
+    return MakeHttpListener(http, url);
+  });
+  return http;
 }
 
 StreamService& Services::Stream(absl::string_view scheme,
@@ -80,7 +103,17 @@ absl::Status Services::Check(const ListenUrl& url) const {
           absl::StrCat(name, "=", Quote(value), ": ", status.message()));
     }
   }
-  return absl::OkStatus();
+  return MakeListenerData(url).status();
+}
+
+absl::StatusOr<std::shared_ptr<const void>> Services::MakeListenerData(
+    const ListenUrl& url) const {
+  const StreamService* stream = FindStream(url.scheme);
+  if (url.transport == ListenUrl::Transport::kUdp || stream == nullptr ||
+      stream->make_listener_data_ == nullptr) {
+    return nullptr;
+  }
+  return stream->make_listener_data_(url);
 }
 
 const StreamService* Services::FindStream(absl::string_view scheme) const {

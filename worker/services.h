@@ -2,7 +2,9 @@
 #define BATON_WORKER_SERVICES_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,7 @@
 #include "net/datagram_socket.h"
 #include "net/listen_url.h"
 #include "net/task.h"
+#include "worker/http/http_service.h"
 
 namespace baton {
 
@@ -37,6 +40,12 @@ using DatagramHandler = void (*)(absl::string_view bytes, DatagramPeer& peer);
 // Errors say what is allowed.
 using OptionCheck = absl::Status (*)(absl::string_view value);
 
+// Makes what a listener's connections share, from its options:
+// Connection::service_data. Called for --check too.
+using ListenerDataMaker =
+    std::function<absl::StatusOr<std::shared_ptr<const void>>(
+        const ListenUrl&)>;
+
 class StreamService {
  public:
   // Its connections remember a T from one message to the next
@@ -49,6 +58,10 @@ class StreamService {
   // An option of its listeners: `scheme://address?name=value`.
   StreamService& WithOption(absl::string_view name, OptionCheck check);
 
+  // The same without a check of its own: `WithListenerData` is one.
+  StreamService& WithOption(absl::string_view name);
+  StreamService& WithListenerData(ListenerDataMaker make);
+
   StreamHandler handler() const { return handler_; }
   const StateCodec* state_codec() const { return state_codec_; }
 
@@ -57,6 +70,7 @@ class StreamService {
   StreamHandler handler_ = nullptr;
   const StateCodec* state_codec_ = nullptr;
   std::map<std::string, OptionCheck, std::less<>> options_;
+  ListenerDataMaker make_listener_data_;
 };
 
 class Services {
@@ -67,6 +81,8 @@ class Services {
 
   // On TCP and unix listeners.
   StreamService& Stream(absl::string_view scheme, StreamHandler handler);
+  // HTTP on TCP and unix listeners: routes are added to what is returned.
+  HttpService& Http(absl::string_view scheme);
   // On UDP listeners.
   void Datagram(absl::string_view scheme, DatagramHandler handler);
 
@@ -78,6 +94,9 @@ class Services {
   // Whether `url` names a service, on a transport it has, with options it
   // takes. The error names what is wrong and what there is.
   absl::Status Check(const ListenUrl& url) const;
+  // For a `url` that is checked; null if the service has no use for it.
+  absl::StatusOr<std::shared_ptr<const void>> MakeListenerData(
+      const ListenUrl& url) const;
   // Sorted.
   std::vector<std::string> Schemes() const;
 
@@ -89,12 +108,13 @@ class Services {
 
  private:
   std::map<std::string, StreamService, std::less<>> streams_;
+  std::vector<std::unique_ptr<HttpService>> https_;
   std::map<std::string, DatagramHandler, std::less<>> datagrams_;
   std::vector<absl::Status (*)()> start_;
   std::vector<void (*)()> stop_;
 };
 
-// echo and discard, on streams and datagrams.
+// echo and discard, on streams and datagrams, and http.
 void RegisterBuiltinServices(Services& services);
 
 }  // namespace baton

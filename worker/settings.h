@@ -7,8 +7,10 @@
 // another. The defaults are those of the flags of the same names.
 
 #include <cstdint>
+#include <vector>
 
 #include "absl/time/time.h"
+#include "net/cidr.h"
 #include "net/socket_options.h"
 
 namespace baton {
@@ -44,6 +46,9 @@ struct WorkerSettings {
   // Beyond, a new one from that address (of IPv6: that /64) is closed at once;
   // zero = no limit.
   int64_t max_connections_per_ip = 0;
+
+  // Whose word is taken for where a request comes from.
+  std::vector<Cidr> forwarded_from;
 
   JobThreads job_threads;
   int job_queue = 1024;  // jobs that may wait for one

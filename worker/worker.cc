@@ -25,6 +25,7 @@
 #include "worker/channel_messages.h"
 #include "worker/connection_limits.h"
 #include "worker/cut_connections.h"
+#include "worker/http/http_worker.h"
 #include "worker/job_desk.h"
 #include "worker/listener_set.h"
 #include "worker/log_event.h"
@@ -121,6 +122,7 @@ class Worker final : private ConnectionObserver, private Scope::IdleObserver {
   WorkerCounters& counters_;
   ConnectionLimits limits_;
   ConnectionTable table_;
+  HttpWorker http_;
   Scope connections_;
   ListenerSet listeners_;
   std::unique_ptr<JobPool> pool_;
@@ -143,6 +145,8 @@ Worker::Worker(WorkerStart start, EventLoop& loop)
       limits_(MaxConnections(start_.settings),
               start_.settings.max_connections_per_ip),
       table_(loop, {.counters = &counters_.traffic}),
+      http_({.counters = &counters_.http,
+             .forwarded_from = start_.settings.forwarded_from}),
       listeners_({.services = *start_.services,
                   .settings = start_.settings,
                   .limits = limits_,

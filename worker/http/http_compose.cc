@@ -1,0 +1,75 @@
+#include "worker/http/http_compose.h"
+
+#include <string.h>
+
+#include <charconv>
+
+#include "absl/strings/str_cat.h"
+
+namespace baton {
+namespace {
+
+char* Put(char* to, absl::string_view text) {
+  memcpy(to, text.data(), text.size());
+  return to + text.size();
+}
+
+}  // namespace
+
+char* ComposeHead(const HttpResponse& response, uint64_t body_size,
+                  const HttpFraming& framing, HttpWorker& worker, char* to) {
+  constexpr size_t kDigits = 20;
+  if (response.status() == 200) {
+    to = Put(to, "HTTP/1.1 200 OK\r\n");
+  } else {
+    to = Put(to, "HTTP/1.1 ");
+    to = std::to_chars(to, to + kDigits, response.status()).ptr;
+    *to++ = ' ';
+    to = Put(to, HttpReason(response.status()));
+    to = Put(to, "\r\n");
+  }
+  if (framing.server_header) to = Put(to, "Server: baton\r\n");
+  to = Put(to, worker.DateField());
+  to = Put(to, response.fields());
+  if (HttpStatusHasBody(response.status())) {
+    switch (framing.length) {
+      case HttpFraming::Length::kKnown:
+        to = Put(to, "Content-Length: ");
+        to = std::to_chars(to, to + kDigits, body_size).ptr;
+        to = Put(to, "\r\n");
+        break;
+      case HttpFraming::Length::kChunked:
+        to = Put(to, "Transfer-Encoding: chunked\r\n");
+        break;
+      case HttpFraming::Length::kUntilClose:
+        break;
+    }
+  }
+  if (framing.close) {
+    to = Put(to, "Connection: close\r\n");
+  } else if (framing.says_keep_alive) {
+    to = Put(to, "Connection: keep-alive\r\n");
+  }
+  return Put(to, "\r\n");
+}
+
+void CountResponse(int status, HttpWorker& worker) {
+  HttpCounters& counters = worker.counters();
+  if (status < 300) {
+    counters.responses_2xx.Add(1);
+  } else if (status < 400) {
+    counters.responses_3xx.Add(1);
+  } else if (status < 500) {
+    counters.responses_4xx.Add(1);
+  } else {
+    counters.responses_5xx.Add(1);
+  }
+}
+
+HttpResponse ErrorResponse(int status, absl::string_view reason) {
+  return HttpResponse(status)
+      .ContentType("text/plain; charset=utf-8")
+      .Body(absl::StrCat(reason.empty() ? HttpReason(status) : reason, "\n"));
+}
+
+}  // namespace baton

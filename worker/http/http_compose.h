@@ -1,0 +1,47 @@
+#ifndef BATON_WORKER_HTTP_HTTP_COMPOSE_H_
+#define BATON_WORKER_HTTP_HTTP_COMPOSE_H_
+
+// Responses as bytes.
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "worker/http/http_response.h"
+#include "worker/http/http_worker.h"
+
+namespace baton {
+
+// How a response is sent, which depends on the request and on what will become
+// of the connection.
+struct HttpFraming {
+  enum class Length : uint8_t {
+    kKnown,
+    kChunked,
+    kUntilClose,  // of HTTP/1.0 clients
+  };
+  bool head_only = false;        // the answer to HEAD
+  bool close = false;            // `Connection: close`
+  bool says_keep_alive = false;  // to HTTP/1.0 clients
+  bool server_header = true;
+  Length length = Length::kKnown;
+};
+
+// At most so many bytes does a head take, beside its fields.
+inline constexpr size_t kMaxComposedHead = 256;
+
+// Writes status line, fields and empty line to `to`, which has room for
+// kMaxComposedHead + response.fields().size() bytes. Returns the end.
+char* ComposeHead(const HttpResponse& response, uint64_t body_size,
+                  const HttpFraming& framing, HttpWorker& worker, char* to);
+
+// Counts a response that is sent.
+void CountResponse(int status, HttpWorker& worker);
+
+// A response that is nobody's but the server's own: its status and why.
+HttpResponse ErrorResponse(int status, absl::string_view reason = "");
+
+}  // namespace baton
+
+#endif  // BATON_WORKER_HTTP_HTTP_COMPOSE_H_

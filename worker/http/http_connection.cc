@@ -1,0 +1,274 @@
+#include "worker/http/http_connection.h"
+
+#include <string.h>
+
+#include <array>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
+#include "net/event_loop.h"
+#include "worker/http/http_compose.h"
+#include "worker/http/http_exchange.h"
+#include "worker/http/http_parser.h"
+#include "worker/http/http_request.h"
+#include "worker/http/http_service.h"
+#include "worker/http/http_worker.h"
+
+namespace baton {
+namespace {
+
+using internal::HttpExchange;
+using internal::LingeringClose;
+
+// A batch of responses is sent when it has less room than this left.
+constexpr size_t kRoomForOne = 16 * 1024;
+
+// A response that did not fit in.
+struct LargeResponse {
+  HttpResponse response;
+  HttpFraming framing;
+};
+
+struct Batch {
+  enum class Next : uint8_t {
+    kRead,
+    kRequest,  // one that has to wait for something, or is none
+    kClose,
+    kLinger,
+  };
+  Next next = Next::kRead;
+  uint32_t size = 0;  // of what is to be written, in the table's scratch
+  std::unique_ptr<LargeResponse> large;  // after that
+};
+
+// The short way: requests that are here as a whole and whose handlers return at
+// once.
+class BatchAnswerer {
+ public:
+  BatchAnswerer(Connection& conn, absl::string_view bytes)
+      : conn_(conn),
+        listener_(*static_cast<const HttpListener*>(conn.service_data())),
+        worker_(HttpWorker::Current()),
+        rest_(bytes),
+        begin_(ConnectionTable::Current().scratch()),
+        at_(begin_) {}
+
+  Batch Answer() {
+    const size_t size = rest_.size();
+    Batch batch;
+    while (!rest_.empty() && batch.next == Batch::Next::kRead &&
+           batch.large == nullptr && Room() >= kRoomForOne) {
+      batch.next = AnswerOne(batch);
+    }
+    if (batch.next == Batch::Next::kClose && !rest_.empty()) {
+      batch.next = Batch::Next::kLinger;
+    }
+    conn_.Consume(static_cast<uint32_t>(size - rest_.size()));
+    batch.size = static_cast<uint32_t>(at_ - begin_);
+    return batch;
+  }
+
+ private:
+  size_t Room() const { return begin_ + ConnectionTable::kScratchBytes - at_; }
+
+  Batch::Next AnswerOne(Batch& batch) {
+    HttpHead& head = worker_.scratch_head();
+    if (worker_.parser().Parse(rest_, 0, &head).kind !=
+            HttpParse::Kind::kComplete ||
+        head.chunked || head.expects_continue ||
+        rest_.size() - head.size < head.content_length) {
+      return Batch::Next::kRequest;
+    }
+    HttpPathParameters parameters;
+    const HttpRoute* const route =
+        listener_.service->Find(head.method, head.path, &parameters).route;
+    if (route == nullptr ||
+        !std::holds_alternative<HttpFunction>(route->handler) ||
+        head.content_length >
+            route->options.max_body.value_or(listener_.max_body)) {
+      return Batch::Next::kRequest;
+    }
+    const absl::string_view body = rest_.substr(head.size, head.content_length);
+    const HttpRequest request(head, parameters, body, conn_);
+    HttpResponse response = std::get<HttpFunction>(route->handler)(request);
+    internal::ReportFailure(request, response, worker_);
+    const bool close = !head.keep_alive || conn_.draining();
+    const HttpFraming framing = {
+        .head_only = head.method == HttpMethod::kHead,
+        .close = close,
+        .says_keep_alive = head.minor_version == 0 && !close,
+        .server_header = listener_.server_header};
+    rest_.remove_prefix(head.size + body.size());
+    Append(std::move(response), framing, batch);
+    return close ? Batch::Next::kClose : Batch::Next::kRead;
+  }
+
+  void Append(HttpResponse response, const HttpFraming& framing, Batch& batch) {
+    CountResponse(response.status(), worker_);
+    conn_.CountRequest();
+    const absl::string_view body = response.body();
+    if (kMaxComposedHead + response.fields().size() + body.size() > Room()) {
+      batch.large = std::make_unique<LargeResponse>(
+          LargeResponse{std::move(response), framing});
+      return;
+    }
+    at_ = ComposeHead(response, body.size(), framing, worker_, at_);
+    if (framing.head_only || !HttpStatusHasBody(response.status())) return;
+    memcpy(at_, body.data(), body.size());
+    at_ += body.size();
+  }
+
+  Connection& conn_;
+  const HttpListener& listener_;
+  HttpWorker& worker_;
+  absl::string_view rest_;  // what has not been answered
+  char* const begin_;
+  char* at_;
+};
+
+Task<bool> SendLarge(Connection* conn, std::unique_ptr<LargeResponse> large) {
+  const HttpResponse& response = large->response;
+  const absl::string_view body = response.body();
+  std::string head(kMaxComposedHead + response.fields().size(), '\0');
+  head.resize(ComposeHead(response, body.size(), large->framing,
+                          HttpWorker::Current(), head.data()) -
+              head.data());
+  const std::array<absl::string_view, 2> parts = {head, body};
+  const bool head_only =
+      large->framing.head_only || !HttpStatusHasBody(response.status());
+  IoError sent = IoError::kOk;
+  if (head_only) {
+    sent = co_await conn->Write(head);
+  } else {
+    sent = co_await conn->WriteParts(parts);
+  }
+  co_return sent == IoError::kOk;
+}
+
+// A request that is against the rules: its answer, and the end.
+Task<> Refuse(Connection* conn, HttpParse why) {
+  HttpWorker& worker = HttpWorker::Current();
+  const auto& listener =
+      *static_cast<const HttpListener*>(conn->service_data());
+  (why.status == 408 ? worker.counters().timeouts : worker.counters().rejected)
+      .Add(1);
+  CountResponse(why.status, worker);
+  const HttpResponse response = ErrorResponse(why.status, why.reason);
+  std::string text(kMaxComposedHead + response.fields().size(), '\0');
+  text.resize(
+      ComposeHead(response, response.body().size(),
+                  {.close = true, .server_header = listener.server_header},
+                  worker, text.data()) -
+      text.data());
+  text.append(response.body().data(), response.body().size());
+  const IoError sent = co_await conn->Write(text);
+  conn->CountRequest();
+  if (sent == IoError::kOk) co_await LingeringClose(conn);
+}
+
+// What a head that has grown beyond its limit is told.
+HttpParse TooLarge(absl::string_view bytes) {
+  if (bytes.find('\n') == absl::string_view::npos) {
+    return {HttpParse::Kind::kRejected, 414, "The request line is too long"};
+  }
+  return {HttpParse::Kind::kRejected, 431, "The head is too large"};
+}
+
+// Receives the head of a request, whose first bytes are there. False: there is
+// none, and whoever sent something else was told. True: worker.scratch_head()
+// is it, and it is unread.
+class HeadReceiver {
+ public:
+  // What to do with the bytes that are there.
+  HttpParse Look(absl::string_view bytes, HttpWorker& worker) {
+    HttpParse parsed =
+        worker.parser().Parse(bytes, scanned_, &worker.scratch_head());
+    if (parsed.kind != HttpParse::Kind::kIncomplete) return parsed;
+    if (bytes.size() > HttpHead::kMaxBytes) return TooLarge(bytes);
+    scanned_ = bytes.size();
+    // What can't become a request is refused before its end, however it comes,
+    // for less than three times the work of one that comes whole.
+    if (bytes.size() >= 2 * probed_) {
+      probed_ = bytes.size();
+      parsed = worker.parser().Probe(bytes);
+    }
+    return parsed;
+  }
+
+ private:
+  size_t scanned_ = 0;
+  size_t probed_ = 0;
+};
+
+// A request the general way. False: the connection is to be closed.
+Task<bool> ServeRequest(Connection* conn) {
+  HttpWorker& worker = HttpWorker::Current();
+  EventLoop& loop = EventLoop::Current();
+  const auto& listener =
+      *static_cast<const HttpListener*>(conn->service_data());
+  const int64_t end =
+      loop.now_nanos() + absl::ToInt64Nanoseconds(listener.header_timeout);
+  HeadReceiver receiver;
+  uint32_t at_least = 1;
+  while (true) {
+    const ReadResult there = co_await conn->Peek(
+        at_least, {.timeout = absl::Nanoseconds(
+                       end > loop.now_nanos() ? end - loop.now_nanos() : -1)});
+    HttpParse parsed = {HttpParse::Kind::kRejected, 408,
+                        "The request took too long"};
+    if (there) {
+      // Robust towards clients that end a body with a line end too many: RFC
+      // 9112 section 2.2.
+      if (absl::StartsWith(*there, "\r\n")) {
+        conn->Consume(2);
+        at_least = 1;
+        if (there.size() == 2) co_return true;
+        continue;
+      }
+      parsed = receiver.Look(*there, worker);
+      if (parsed.kind == HttpParse::Kind::kIncomplete) {
+        at_least = there.size() + 1;
+        continue;
+      }
+    } else if (there.error() != IoError::kTimeout) {
+      co_return false;
+    }
+    if (parsed.kind == HttpParse::Kind::kRejected) {
+      co_await Refuse(conn, parsed);
+      co_return false;
+    }
+    HttpExchange exchange(conn, worker.scratch_head(), *there);
+    const bool goes_on = co_await exchange.Run();
+    co_return goes_on;
+  }
+}
+
+}  // namespace
+
+Task<> ServeHttp(Connection conn) {
+  while (auto chunk = co_await conn.Peek(1, {.idle = true})) {
+    Batch batch = BatchAnswerer(conn, *chunk).Answer();
+    if (batch.size > 0) {
+      const IoError sent = co_await conn.Write(
+          {ConnectionTable::Current().scratch(), batch.size});
+      if (sent != IoError::kOk) co_return;
+    }
+    if (batch.large != nullptr) {
+      const bool sent = co_await SendLarge(&conn, std::move(batch.large));
+      if (!sent) co_return;
+    }
+    if (batch.next == Batch::Next::kRead) continue;
+    if (batch.next == Batch::Next::kClose) co_return;
+    if (batch.next == Batch::Next::kLinger) {
+      co_await LingeringClose(&conn);
+      co_return;
+    }
+    const bool goes_on = co_await ServeRequest(&conn);
+    if (!goes_on) co_return;
+  }
+}
+
+}  // namespace baton

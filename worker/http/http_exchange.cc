@@ -1,0 +1,412 @@
+#include "worker/http/http_exchange.h"
+
+#include <array>
+#include <charconv>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "glog/logging.h"
+#include "net/event_loop.h"
+#include "net/with_deadline.h"
+#include "worker/log_event.h"
+
+namespace baton::internal {
+namespace {
+
+// A response up to here is copied behind its head and sent in one piece.
+constexpr size_t kMaxCopiedBody = 16 * 1024;
+// So much of a body that nobody wants is read for the sake of the connection.
+constexpr uint64_t kMaxSkippedBody = 64 * 1024;
+constexpr absl::Duration kLinger = absl::Seconds(2);
+constexpr uint64_t kMaxLingerBytes = 1024 * 1024;
+
+constexpr char kContinue[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+std::string HeadText(const HttpResponse& response, uint64_t body_size,
+                     const HttpFraming& framing, HttpWorker& worker) {
+  std::string text(kMaxComposedHead + response.fields().size(), '\0');
+  char* const end =
+      ComposeHead(response, body_size, framing, worker, text.data());
+  text.resize(end - text.data());
+  return text;
+}
+
+}  // namespace
+
+OwnedHead::OwnedHead(const HttpHead& head, absl::string_view bytes)
+    : bytes_(bytes.substr(0, head.size)), head_(head) {
+  const auto move = [this, bytes](absl::string_view& view) {
+    // What does not point there is a literal.
+    if (view.data() < bytes.data() || view.data() > bytes.data() + head_.size)
+      return;
+    view = {bytes_.data() + (view.data() - bytes.data()), view.size()};
+  };
+  for (absl::string_view* view : {&head_.method_name, &head_.target,
+                                  &head_.path, &head_.query, &head_.host}) {
+    move(*view);
+  }
+  fields_.assign(head.fields.begin(), head.fields.end());
+  for (HttpField& field : fields_) {
+    move(field.name);
+    move(field.value);
+  }
+  head_.fields = fields_;
+}
+
+HttpExchange::HttpExchange(Connection* conn, const HttpHead& head,
+                           absl::string_view bytes)
+    : conn_(conn),
+      listener_(*static_cast<const HttpListener*>(conn->service_data())),
+      worker_(HttpWorker::Current()),
+      owned_(head, bytes),
+      match_(listener_.service->Find(owned_.head().method, owned_.head().path,
+                                     &parameters_)),
+      decoder_(
+          owned_.head(), worker_.parser().state(),
+          match_.route == nullptr
+              ? listener_.max_body
+              : match_.route->options.max_body.value_or(listener_.max_body)),
+      request_(owned_.head(), parameters_, {}, *conn_),
+      body_ended_(!head.has_body()),
+      says_continue_(head.expects_continue && head.has_body()) {
+  conn_->Consume(static_cast<uint32_t>(head.size));
+}
+
+Task<bool> HttpExchange::Run() {
+  if (match_.route == nullptr) {
+    HttpResponse response = ErrorResponse(match_.allow == nullptr ? 404 : 405);
+    if (match_.allow != nullptr) response.Header("Allow", *match_.allow);
+    if (owned_.head().path == "*") {
+      response = HttpResponse(204);
+    }
+    const bool goes_on = co_await Respond(std::move(response));
+    co_return goes_on;
+  }
+  const HttpRoute& route = *match_.route;
+  if (std::holds_alternative<HttpStreamer>(route.handler)) {
+    const bool goes_on = co_await Stream();
+    co_return goes_on;
+  }
+  std::optional<HttpResponse> response;
+  if (const auto* function = std::get_if<HttpFunction>(&route.handler)) {
+    response = co_await CallFunction(*function);
+  } else {
+    Task<HttpResponse> task =
+        std::get<HttpCoroutine>(route.handler)(HttpCall(this));
+    if (route.options.timeout == absl::InfiniteDuration()) {
+      response = co_await std::move(task);
+    } else {
+      response = co_await WithDeadline(route.options.timeout, std::move(task));
+    }
+  }
+  if (!response.has_value()) {
+    worker_.counters().handler_failures.Add(1);
+    response = ErrorResponse(503, "The handler took too long");
+    response->Header("Retry-After", "1");
+  }
+  CHECK(!begun_) << "a handler that sends parts returns Task<>";
+  ReportFailure(request_, *response, worker_);
+  const bool goes_on = co_await Respond(*std::move(response));
+  co_return goes_on;
+}
+
+Task<HttpResponse> HttpExchange::CallFunction(HttpFunction function) {
+  absl::StatusOr<std::string> body = co_await ReadBody();
+  if (!body.ok()) co_return body.status();
+  const HttpRequest whole(owned_.head(), parameters_, *body, *conn_);
+  co_return function(whole);
+}
+
+Task<bool> HttpExchange::Stream() {
+  const HttpRoute& route = *match_.route;
+  Task<> task = std::get<HttpStreamer>(route.handler)(HttpCall(this));
+  bool in_time = true;
+  if (route.options.timeout == absl::InfiniteDuration()) {
+    co_await std::move(task);
+  } else {
+    in_time = co_await WithDeadline(route.options.timeout, std::move(task));
+  }
+  if (!in_time) worker_.counters().handler_failures.Add(1);
+  if (!begun_) {
+    HttpResponse response =
+        in_time ? HttpResponse(absl::InternalError("the handler sent nothing"))
+                : ErrorResponse(503, "The handler took too long");
+    if (in_time && rejected_ == 0) {
+      ReportFailure(request_, response, worker_);
+    }
+    const bool goes_on = co_await Respond(std::move(response));
+    co_return goes_on;
+  }
+  // Without its end the client knows that it has not got everything.
+  if (lost_ || !in_time || rejected_ != 0) co_return false;
+  if (owned_.head().minor_version > 0 &&
+      owned_.head().method != HttpMethod::kHead) {
+    const IoError sent = co_await conn_->Write("0\r\n\r\n");
+    if (sent != IoError::kOk) co_return false;
+  }
+  conn_->CountRequest();
+  if (close_) {
+    if (!body_ended_) co_await LingeringClose(conn_);
+    co_return false;
+  }
+  const bool goes_on = co_await SkipBody();
+  co_return goes_on;
+}
+
+HttpFraming HttpExchange::Framing() const {
+  const HttpHead& head = owned_.head();
+  const bool close =
+      !head.keep_alive || conn_->draining() || rejected_ != 0 || !MaySkipBody();
+  return {.head_only = head.method == HttpMethod::kHead,
+          .close = close,
+          .says_keep_alive = !close && head.minor_version == 0,
+          .server_header = listener_.server_header};
+}
+
+Task<bool> HttpExchange::Respond(HttpResponse response) {
+  if (lost_) co_return false;
+  if (rejected_ != 0) response = ErrorResponse(rejected_, why_rejected_);
+  const HttpFraming framing = Framing();
+  CountResponse(response.status(), worker_);
+  absl::string_view body = response.body();
+  const uint64_t body_size = body.size();
+  if (framing.head_only || !HttpStatusHasBody(response.status())) body = {};
+  std::string head = HeadText(response, body_size, framing, worker_);
+  IoError sent = IoError::kOk;
+  if (body.size() <= kMaxCopiedBody) {
+    head.append(body.data(), body.size());
+    sent = co_await conn_->Write(head);
+  } else {
+    const std::array<absl::string_view, 2> parts = {head, body};
+    sent = co_await conn_->WriteParts(parts);
+  }
+  if (sent != IoError::kOk) co_return false;
+  conn_->CountRequest();
+  if (framing.close) {
+    if (!body_ended_ || rejected_ != 0) co_await LingeringClose(conn_);
+    co_return false;
+  }
+  const bool goes_on = co_await SkipBody();
+  co_return goes_on;
+}
+
+// A client that waits for `100 Continue` may or may not send its body after
+// another answer: the stream would be in doubt - RFC 9110 section 10.1.1.
+bool HttpExchange::MaySkipBody() const {
+  const HttpHead& head = owned_.head();
+  return body_ended_ || (!says_continue_ && !head.chunked &&
+                         head.content_length <= kMaxSkippedBody);
+}
+
+Task<bool> HttpExchange::SkipBody() {
+  while (!body_ended_) {
+    const ReadResult part = co_await ReadSome();
+    if (!part && part.error() != IoError::kEof) co_return false;
+  }
+  co_return true;
+}
+
+void HttpExchange::Reject(int status, absl::string_view reason) {
+  rejected_ = status;
+  why_rejected_ = std::string(reason);
+  (status == 408 ? worker_.counters().timeouts : worker_.counters().rejected)
+      .Add(1);
+}
+
+void HttpExchange::RejectReadError(IoError error) {
+  switch (error) {
+    case IoError::kTimeout:
+      return Reject(408, "The body took too long");
+    case IoError::kOverload:
+      return Reject(503, "");
+    default:
+      lost_ = true;  // nobody is there to be told
+  }
+}
+
+Task<ReadResult> HttpExchange::ReadSome() {
+  if (lost_) co_return IoError::kReset;
+  if (rejected_ != 0) co_return IoError::kTooLong;
+  if (body_ended_) co_return IoError::kEof;
+  if (std::exchange(says_continue_, false)) {
+    const IoError sent =
+        co_await conn_->Write({kContinue, sizeof(kContinue) - 1});
+    if (sent != IoError::kOk) {
+      lost_ = true;
+      co_return sent;
+    }
+  }
+  HttpBodyDecoder::Step step = decoder_.Decode({});
+  uint32_t at_least = 1;
+  while (step.kind == HttpBodyDecoder::Step::Kind::kMore) {
+    const ReadResult there =
+        co_await conn_->Peek(at_least, {.timeout = listener_.body_timeout});
+    if (!there) {
+      RejectReadError(there.error());
+      co_return there.error();
+    }
+    step = decoder_.Decode(*there);
+    conn_->Consume(static_cast<uint32_t>(step.consumed));
+    at_least = there.size() - static_cast<uint32_t>(step.consumed) + 1;
+  }
+  switch (step.kind) {
+    case HttpBodyDecoder::Step::Kind::kData:
+      co_return ReadResult(step.data.data(),
+                           static_cast<uint32_t>(step.data.size()));
+    case HttpBodyDecoder::Step::Kind::kEnd:
+      body_ended_ = true;
+      co_return IoError::kEof;
+    default:
+      Reject(step.status, step.reason);
+      co_return IoError::kTooLong;
+  }
+}
+
+Task<absl::StatusOr<std::string>> HttpExchange::ReadBody() {
+  std::string body;
+  while (true) {
+    const ReadResult part = co_await ReadSome();
+    if (part) {
+      body.append(part.bytes().data(), part.bytes().size());
+      continue;
+    }
+    if (part.error() == IoError::kEof && body_ended_) break;
+    if (rejected_ == 0) {
+      co_return absl::UnavailableError("the client has gone");
+    }
+    co_return absl::InvalidArgumentError(why_rejected_);
+  }
+  co_return std::move(body);
+}
+
+Task<IoError> HttpExchange::Begin(HttpResponse head) {
+  CHECK(!begun_) << "a response is begun once";
+  if (lost_) co_return IoError::kReset;
+  if (rejected_ != 0) co_return IoError::kCancelled;
+  begun_ = true;
+  HttpFraming framing = Framing();
+  framing.length = owned_.head().minor_version > 0
+                       ? HttpFraming::Length::kChunked
+                       : HttpFraming::Length::kUntilClose;
+  if (owned_.head().minor_version == 0) {
+    framing.close = true;
+    framing.says_keep_alive = false;
+  }
+  close_ = framing.close;
+  CountResponse(head.status(), worker_);
+  const std::string text = HeadText(head, 0, framing, worker_);
+  IoError sent = co_await conn_->Write(text);
+  if (sent != IoError::kOk) lost_ = true;
+  if (sent == IoError::kOk && !head.body().empty()) {
+    sent = co_await Send(head.body());
+  }
+  co_return sent;
+}
+
+Task<IoError> HttpExchange::Send(absl::string_view bytes) {
+  if (!begun_) {
+    HttpResponse head;
+    const IoError begun = co_await Begin(std::move(head));
+    if (begun != IoError::kOk) co_return begun;
+  }
+  if (lost_) co_return IoError::kReset;
+  // Of a HEAD there is no body, and an empty chunk would be the last.
+  if (owned_.head().method == HttpMethod::kHead) co_return IoError::kEof;
+  if (bytes.empty()) co_return IoError::kOk;
+  IoError sent = IoError::kOk;
+  if (owned_.head().minor_version == 0) {
+    sent = co_await conn_->Write(bytes);
+  } else {
+    std::array<char, 18> size{};
+    char* end =
+        std::to_chars(size.data(), size.data() + 16, bytes.size(), 16).ptr;
+    *end++ = '\r';
+    *end++ = '\n';
+    const std::array<absl::string_view, 3> parts = {
+        absl::string_view(size.data(), end - size.data()), bytes, "\r\n"};
+    sent = co_await conn_->WriteParts(parts);
+  }
+  if (sent != IoError::kOk) lost_ = true;
+  co_return sent;
+}
+
+Task<IoError> HttpExchange::SendEvent(HttpEvent event) {
+  if (!begun_) {
+    HttpResponse head;
+    head.ContentType("text/event-stream").Header("Cache-Control", "no-cache");
+    const IoError begun = co_await Begin(std::move(head));
+    if (begun != IoError::kOk) co_return begun;
+  }
+  std::string text;
+  const auto add = [&text](absl::string_view name, absl::string_view value) {
+    absl::StrAppend(&text, name, ": ",
+                    value.substr(0, value.find_first_of("\r\n")), "\n");
+  };
+  if (!event.id.empty()) add("id", event.id);
+  if (!event.type.empty()) add("event", event.type);
+  absl::string_view rest = event.data;
+  while (true) {
+    const size_t end = rest.find_first_of("\r\n");
+    add("data", rest.substr(0, end));
+    if (end == absl::string_view::npos) break;
+    const bool crlf = rest[end] == '\r' && rest.substr(end + 1, 1) == "\n";
+    rest.remove_prefix(end + (crlf ? 2 : 1));
+  }
+  text += '\n';
+  const IoError sent = co_await Send(text);
+  co_return sent;
+}
+
+Task<> LingeringClose(Connection* conn) {
+  conn->ShutdownWrite();
+  EventLoop& loop = EventLoop::Current();
+  const int64_t end = loop.now_nanos() + absl::ToInt64Nanoseconds(kLinger);
+  const uint64_t most = conn->bytes_in() + kMaxLingerBytes;
+  while (loop.now_nanos() < end && conn->bytes_in() < most) {
+    const ReadResult dropped = co_await conn->ReadSome(
+        {.timeout = absl::Nanoseconds(end - loop.now_nanos())});
+    if (!dropped) break;
+  }
+}
+
+void ReportFailure(const HttpRequest& request, HttpResponse& response,
+                   HttpWorker& worker) {
+  if (response.failure().empty()) return;
+  if (response.status() == 500) worker.counters().handler_failures.Add(1);
+  // Overload is counted with the responses; a line for each would add to it.
+  if (response.status() == 503) return;
+  const std::string id = request.id();
+  if (worker.MayLog()) {
+    LogEvent("http_handler_failed", google::GLOG_WARNING)
+        .Field("request_id", id)
+        .Field("method", request.method_name())
+        .Field("path", request.path())
+        .Field("status", response.status())
+        .Field("reason", response.failure());
+  }
+  response.Header("X-Request-Id", id);
+}
+
+}  // namespace baton::internal
+
+namespace baton {
+
+const HttpRequest& HttpCall::request() const { return exchange_->request(); }
+Task<absl::StatusOr<std::string>> HttpCall::ReadBody() {
+  return exchange_->ReadBody();
+}
+Task<ReadResult> HttpCall::ReadSome() { return exchange_->ReadSome(); }
+Task<IoError> HttpCall::Begin(HttpResponse head) {
+  return exchange_->Begin(std::move(head));
+}
+Task<IoError> HttpCall::Send(absl::string_view bytes) {
+  return exchange_->Send(bytes);
+}
+Task<IoError> HttpCall::SendEvent(HttpEvent event) {
+  return exchange_->SendEvent(event);
+}
+bool HttpCall::draining() const { return exchange_->draining(); }
+
+}  // namespace baton

@@ -1,0 +1,94 @@
+#ifndef BATON_WORKER_HTTP_HTTP_RESPONSE_H_
+#define BATON_WORKER_HTTP_HTTP_RESPONSE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace baton {
+
+// What a handler answers. The server adds the status line, Date, Server,
+// Content-Length (or the transfer coding) and Connection.
+//
+//   return HttpResponse::Text("hello\n");
+//   return HttpResponse::Json(text).Status(201).Header("Location", "/items/7");
+//   return absl::NotFoundError("no such item");
+//
+// A field name that is no token, or a value with a line end or a NUL in it, is
+// a way for a client to write the response; so is a field that the server
+// writes. Either makes the response a 500, and is logged.
+class HttpResponse {
+ public:
+  HttpResponse() = default;
+  explicit HttpResponse(int status) : status_(status) {}
+  // InvalidArgument and OutOfRange are 400, Unauthenticated 401,
+  // PermissionDenied 403, NotFound 404, AlreadyExists and Aborted 409,
+  // FailedPrecondition 412, ResourceExhausted and Unavailable 503 with
+  // Retry-After, DeadlineExceeded 504, Unimplemented 501, all others 500. Of
+  // the last three kinds the client is not told the message: it is logged.
+  // NOLINTNEXTLINE(google-explicit-constructor): a status is a response
+  HttpResponse(const absl::Status& status);
+
+  static HttpResponse Text(std::string body);
+  static HttpResponse Html(std::string body);
+  static HttpResponse Json(std::string body);
+  // See Other: after a form, say.
+  static HttpResponse Redirect(absl::string_view location, int status = 303);
+
+  HttpResponse& Status(int status) & {
+    status_ = status;
+    return *this;
+  }
+  HttpResponse&& Status(int status) && { return std::move(Status(status)); }
+  // One more field of that name.
+  HttpResponse& Header(absl::string_view name, absl::string_view value) &;
+  HttpResponse&& Header(absl::string_view name, absl::string_view value) && {
+    return std::move(Header(name, value));
+  }
+  HttpResponse& ContentType(absl::string_view type) &;
+  HttpResponse&& ContentType(absl::string_view type) && {
+    return std::move(ContentType(type));
+  }
+  HttpResponse& Body(std::string body) &;
+  HttpResponse&& Body(std::string body) && {
+    return std::move(Body(std::move(body)));
+  }
+  // The bytes are not copied: a thousand slow readers share them.
+  HttpResponse& SharedBody(std::shared_ptr<const std::string> body) &;
+  HttpResponse&& SharedBody(std::shared_ptr<const std::string> body) && {
+    return std::move(SharedBody(std::move(body)));
+  }
+
+  int status() const { return status_; }
+  absl::string_view body() const {
+    return shared_ != nullptr ? absl::string_view(*shared_) : body_;
+  }
+  // "Name: value\r\n" each, Content-Type included.
+  absl::string_view fields() const { return fields_; }
+  // Why the handler failed, for the log; empty if it did not.
+  absl::string_view failure() const { return failure_; }
+
+ private:
+  void Fail(std::string why);
+
+  int status_ = 200;
+  bool has_type_ = false;
+  bool broken_ = false;  // it is that 500, whatever else the handler says
+  std::string fields_;
+  std::string body_;
+  std::shared_ptr<const std::string> shared_;
+  std::string failure_;
+};
+
+// "Not Found"; "Unknown" for a code without a name.
+absl::string_view HttpReason(int status);
+// 1xx, 204 and 304: RFC 9110 section 6.4.1.
+bool HttpStatusHasBody(int status);
+
+}  // namespace baton
+
+#endif  // BATON_WORKER_HTTP_HTTP_RESPONSE_H_

@@ -1,0 +1,79 @@
+#ifndef BATON_WORKER_HTTP_HTTP_SERVICE_H_
+#define BATON_WORKER_HTTP_HTTP_SERVICE_H_
+
+// An HTTP service: its routes, and what its listeners' options say.
+//
+//   services.Http("www")
+//       .Get("/hello/{name}", Hello)
+//       .Post("/hash", Hash, {.max_body = 4096});
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "net/listen_url.h"
+#include "worker/http/router.h"
+
+namespace baton {
+
+class HttpService {
+ public:
+  // Patterns: router.h. A handler is one of the three kinds there.
+  HttpService& Get(absl::string_view pattern, HttpHandler handler,
+                   HttpRouteOptions options = {}) {
+    return Route(HttpMethod::kGet, pattern, handler, options);
+  }
+  HttpService& Post(absl::string_view pattern, HttpHandler handler,
+                    HttpRouteOptions options = {}) {
+    return Route(HttpMethod::kPost, pattern, handler, options);
+  }
+  HttpService& Put(absl::string_view pattern, HttpHandler handler,
+                   HttpRouteOptions options = {}) {
+    return Route(HttpMethod::kPut, pattern, handler, options);
+  }
+  HttpService& Delete(absl::string_view pattern, HttpHandler handler,
+                      HttpRouteOptions options = {}) {
+    return Route(HttpMethod::kDelete, pattern, handler, options);
+  }
+  HttpService& Route(HttpMethod method, absl::string_view pattern,
+                     HttpHandler handler, HttpRouteOptions options = {});
+
+  // One without any route has a page at / that says what to do next.
+  HttpRouter::Match Find(HttpMethod method, absl::string_view path,
+                         HttpPathParameters* parameters) const {
+    return (router_.empty() ? WelcomeRoutes() : router_)
+        .Find(method, path, parameters);
+  }
+
+ private:
+  static const HttpRouter& WelcomeRoutes();
+
+  HttpRouter router_;
+};
+
+// What the connections of a listener need to know: its options.
+struct HttpListener {
+  const HttpService* service = nullptr;
+  uint64_t max_body = 1024 * 1024;
+  // From the first byte of a request to the end of its head.
+  absl::Duration header_timeout = absl::Seconds(10);
+  // How long a body that is waited for may pause.
+  absl::Duration body_timeout = absl::Seconds(30);
+  bool server_header = true;
+};
+
+// The names of those options.
+inline constexpr absl::string_view kHttpListenerOptions[] = {
+    "body_timeout", "header_timeout", "max_body", "server_header"};
+
+// From the options of `url`; that there are no others, the registry sees to.
+absl::StatusOr<std::shared_ptr<const HttpListener>> MakeHttpListener(
+    const HttpService& service, const ListenUrl& url);
+
+}  // namespace baton
+
+#endif  // BATON_WORKER_HTTP_HTTP_SERVICE_H_

@@ -1,0 +1,68 @@
+#ifndef BATON_WORKER_HTTP_HTTP_WORKER_H_
+#define BATON_WORKER_HTTP_HTTP_WORKER_H_
+
+// What all HTTP connections of a worker share, so that each of them need not
+// have it: the parser, the date, the numbers of requests. Belongs to the loop's
+// thread, which has one.
+
+#include <cstdint>
+#include <ctime>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "net/cidr.h"
+#include "worker/http/http_counters.h"
+#include "worker/http/http_head.h"
+#include "worker/http/http_parser.h"
+
+namespace baton {
+
+class HttpWorker {
+ public:
+  struct Options {
+    HttpCounters* counters = nullptr;  // null: counts for itself
+    // Peers whose Forwarded and X-Forwarded-For fields are believed.
+    std::vector<Cidr> forwarded_from;
+  };
+
+  explicit HttpWorker(Options options);
+  ~HttpWorker();
+  HttpWorker(const HttpWorker&) = delete;
+  HttpWorker& operator=(const HttpWorker&) = delete;
+
+  // Of this thread: there must be one.
+  static HttpWorker& Current();
+
+  HttpParser& parser() { return parser_; }
+  // For whoever parses and is done before anybody else runs.
+  HttpHead& scratch_head() { return scratch_head_; }
+  HttpCounters& counters() { return *counters_; }
+  const std::vector<Cidr>& forwarded_from() const { return forwarded_from_; }
+
+  // "Date: Sat, 21 Nov 2026 02:14:10 GMT\r\n" of the wall clock, whatever that
+  // does. Valid until the next call.
+  absl::string_view DateField();
+  // Of no other request of any worker.
+  std::string NewRequestId();
+  // For what a client can cause: false if it was said too often in this
+  // second.
+  bool MayLog();
+
+ private:
+  HttpCounters own_counters_;
+  HttpCounters* const counters_;
+  const std::vector<Cidr> forwarded_from_;
+  HttpParser parser_;
+  HttpHead scratch_head_;
+  time_t date_second_ = -1;
+  std::string date_field_;
+  const uint64_t id_prefix_;
+  uint64_t ids_ = 0;
+  time_t log_second_ = 0;
+  int logged_ = 0;
+};
+
+}  // namespace baton
+
+#endif  // BATON_WORKER_HTTP_HTTP_WORKER_H_
