@@ -77,6 +77,7 @@ constexpr BadValue kBadValues[] = {
      "to 1073741824"},
     {"max_connections_per_ip", "-1",
      "bad number \"-1\": a whole number from 0 (no limit) to 1073741824"},
+    {"forwarded_from", "x", "bad network \"x\""},
     {"idle_timeout", "60",
      "bad duration \"60\": a whole number and a unit (ms, s, m, h), such as "
      "250ms or 20s"},

@@ -62,7 +62,7 @@ struct StreamSettings {
   const StateCodec* state_codec = nullptr;
   // What the service has made of the listener's options; see
   // Connection::service_data.
-  std::shared_ptr<const void> service_data;
+  std::shared_ptr<const void> service_data = nullptr;
 
   friend bool operator==(const StreamSettings&,
                          const StreamSettings&) = default;

@@ -222,7 +222,8 @@ TEST(ServerReloadTest, ABadFileLeavesTheOldConfigurationServing) {
   const std::vector<pid_t> workers = server.Workers();
   for (const std::string bad :
        {"--listen=echo://127.0.0.1:0\n--no_such_flag=1\n",
-        "--listen=gopher://127.0.0.1:0\n", "--workers=2\n", "garbage\n"}) {
+        "--listen=gopher://127.0.0.1:0\n", "--listen=\n--workers=2\n",
+        "garbage\n"}) {
     file.Write(bad);
     const nlohmann::json finished = Reload(server);
     EXPECT_EQ(finished.value("outcome", ""), "rejected") << bad;

@@ -22,7 +22,8 @@ class ServicesTest : public ::testing::Test {
 };
 
 TEST_F(ServicesTest, BuiltIn) {
-  EXPECT_EQ(services_.Schemes(), (std::vector<std::string>{"discard", "echo"}));
+  EXPECT_EQ(services_.Schemes(),
+            (std::vector<std::string>{"discard", "echo", "http"}));
   for (const char* url : {"echo://127.0.0.1:0", "echo+udp://127.0.0.1:0",
                           "discard+unix:///tmp/x"}) {
     EXPECT_EQ(Check(url), "") << url;
@@ -31,7 +32,7 @@ TEST_F(ServicesTest, BuiltIn) {
 
 TEST_F(ServicesTest, AnUnknownSchemeIsNamedWithWhatThereIs) {
   EXPECT_EQ(Check("gopher://127.0.0.1:0"),
-            "there is no service \"gopher\"; there is: discard, echo");
+            "there is no service \"gopher\"; there is: discard, echo, http");
 }
 
 TEST_F(ServicesTest, AMissingTransportIsNamed) {
@@ -57,6 +58,18 @@ TEST_F(ServicesTest, OptionsAreChecked) {
             "service login has no option \"real\"; it has realm; every tcp "
             "listener has backlog, defer_accept, dual, idle_timeout, "
             "max_connections");
+}
+
+TEST_F(ServicesTest, OptionsOfHttp) {
+  EXPECT_EQ(Check("http://127.0.0.1:0?max_body=10MiB&header_timeout=3s"
+                  "&body_timeout=1m&server_header=0"),
+            "");
+  EXPECT_EQ(Check("http://127.0.0.1:0?server_header=yes"),
+            "server_header=\"yes\": must be 0 or 1");
+  EXPECT_EQ(Check("http://127.0.0.1:0?header_timeout=0s"),
+            "header_timeout=\"0s\": must be more than 0s");
+  EXPECT_NE(Check("http://127.0.0.1:0?max_body=x"), "");
+  EXPECT_NE(Check("http+udp://127.0.0.1:0"), "");
 }
 
 TEST_F(ServicesTest, RegisteringTwiceIsABug) {

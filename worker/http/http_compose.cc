@@ -30,6 +30,11 @@ char* ComposeHead(const HttpResponse& response, uint64_t body_size,
   }
   if (framing.server_header) to = Put(to, "Server: baton\r\n");
   to = Put(to, worker.DateField());
+  if (!response.content_type().empty()) {
+    to = Put(to, "Content-Type: ");
+    to = Put(to, response.content_type());
+    to = Put(to, "\r\n");
+  }
   to = Put(to, response.fields());
   if (HttpStatusHasBody(response.status())) {
     switch (framing.length) {
@@ -53,6 +58,15 @@ char* ComposeHead(const HttpResponse& response, uint64_t body_size,
   return Put(to, "\r\n");
 }
 
+std::string HeadText(const HttpResponse& response, uint64_t body_size,
+                     const HttpFraming& framing, HttpWorker& worker) {
+  std::string text(ComposedHeadBound(response), '\0');
+  char* const end =
+      ComposeHead(response, body_size, framing, worker, text.data());
+  text.resize(end - text.data());
+  return text;
+}
+
 void CountResponse(int status, HttpWorker& worker) {
   HttpCounters& counters = worker.counters();
   if (status < 300) {
@@ -67,9 +81,9 @@ void CountResponse(int status, HttpWorker& worker) {
 }
 
 HttpResponse ErrorResponse(int status, absl::string_view reason) {
-  return HttpResponse(status)
-      .ContentType("text/plain; charset=utf-8")
-      .Body(absl::StrCat(reason.empty() ? HttpReason(status) : reason, "\n"));
+  return HttpResponse::Text(
+             absl::StrCat(reason.empty() ? HttpReason(status) : reason, "\n"))
+      .Status(status);
 }
 
 }  // namespace baton

@@ -28,13 +28,20 @@ struct HttpFraming {
   Length length = Length::kKnown;
 };
 
-// At most so many bytes does a head take, beside its fields.
-inline constexpr size_t kMaxComposedHead = 256;
+// A head is no longer than that.
+inline size_t ComposedHeadBound(const HttpResponse& response) {
+  constexpr size_t kOurs = 256;
+  return kOurs + response.content_type().size() + response.fields().size();
+}
 
 // Writes status line, fields and empty line to `to`, which has room for
-// kMaxComposedHead + response.fields().size() bytes. Returns the end.
+// ComposedHeadBound(response) bytes. Returns the end.
 char* ComposeHead(const HttpResponse& response, uint64_t body_size,
                   const HttpFraming& framing, HttpWorker& worker, char* to);
+
+// The same as text.
+std::string HeadText(const HttpResponse& response, uint64_t body_size,
+                     const HttpFraming& framing, HttpWorker& worker);
 
 // Counts a response that is sent.
 void CountResponse(int status, HttpWorker& worker);

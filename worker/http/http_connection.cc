@@ -82,7 +82,7 @@ class BatchAnswerer {
         rest_.size() - head.size < head.content_length) {
       return Batch::Next::kRequest;
     }
-    HttpPathParameters parameters;
+    HttpPathParameters& parameters = worker_.scratch_parameters();
     const HttpRoute* const route =
         listener_.service->Find(head.method, head.path, &parameters).route;
     if (route == nullptr ||
@@ -94,7 +94,9 @@ class BatchAnswerer {
     const absl::string_view body = rest_.substr(head.size, head.content_length);
     const HttpRequest request(head, parameters, body, conn_);
     HttpResponse response = std::get<HttpFunction>(route->handler)(request);
-    internal::ReportFailure(request, response, worker_);
+    if (!response.failure().empty()) {
+      internal::ReportFailure(request, response, worker_);
+    }
     const bool close = !head.keep_alive || conn_.draining();
     const HttpFraming framing = {
         .head_only = head.method == HttpMethod::kHead,
@@ -102,15 +104,16 @@ class BatchAnswerer {
         .says_keep_alive = head.minor_version == 0 && !close,
         .server_header = listener_.server_header};
     rest_.remove_prefix(head.size + body.size());
-    Append(std::move(response), framing, batch);
+    Append(response, framing, batch);
     return close ? Batch::Next::kClose : Batch::Next::kRead;
   }
 
-  void Append(HttpResponse response, const HttpFraming& framing, Batch& batch) {
+  void Append(HttpResponse& response, const HttpFraming& framing,
+              Batch& batch) {
     CountResponse(response.status(), worker_);
     conn_.CountRequest();
     const absl::string_view body = response.body();
-    if (kMaxComposedHead + response.fields().size() + body.size() > Room()) {
+    if (ComposedHeadBound(response) + body.size() > Room()) {
       batch.large = std::make_unique<LargeResponse>(
           LargeResponse{std::move(response), framing});
       return;
@@ -132,10 +135,8 @@ class BatchAnswerer {
 Task<bool> SendLarge(Connection* conn, std::unique_ptr<LargeResponse> large) {
   const HttpResponse& response = large->response;
   const absl::string_view body = response.body();
-  std::string head(kMaxComposedHead + response.fields().size(), '\0');
-  head.resize(ComposeHead(response, body.size(), large->framing,
-                          HttpWorker::Current(), head.data()) -
-              head.data());
+  const std::string head =
+      HeadText(response, body.size(), large->framing, HttpWorker::Current());
   const std::array<absl::string_view, 2> parts = {head, body};
   const bool head_only =
       large->framing.head_only || !HttpStatusHasBody(response.status());
@@ -157,12 +158,9 @@ Task<> Refuse(Connection* conn, HttpParse why) {
       .Add(1);
   CountResponse(why.status, worker);
   const HttpResponse response = ErrorResponse(why.status, why.reason);
-  std::string text(kMaxComposedHead + response.fields().size(), '\0');
-  text.resize(
-      ComposeHead(response, response.body().size(),
-                  {.close = true, .server_header = listener.server_header},
-                  worker, text.data()) -
-      text.data());
+  std::string text = HeadText(
+      response, response.body().size(),
+      {.close = true, .server_header = listener.server_header}, worker);
   text.append(response.body().data(), response.body().size());
   const IoError sent = co_await conn->Write(text);
   conn->CountRequest();

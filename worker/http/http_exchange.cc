@@ -24,15 +24,6 @@ constexpr uint64_t kMaxLingerBytes = 1024 * 1024;
 
 constexpr char kContinue[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
-std::string HeadText(const HttpResponse& response, uint64_t body_size,
-                     const HttpFraming& framing, HttpWorker& worker) {
-  std::string text(kMaxComposedHead + response.fields().size(), '\0');
-  char* const end =
-      ComposeHead(response, body_size, framing, worker, text.data());
-  text.resize(end - text.data());
-  return text;
-}
-
 }  // namespace
 
 OwnedHead::OwnedHead(const HttpHead& head, absl::string_view bytes)

@@ -1,5 +1,8 @@
 #include "worker/http/http_parser.h"
 
+#include <algorithm>
+#include <array>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/strip.h"
@@ -91,39 +94,43 @@ bool IsTokenChar(char c) {
                            absl::string_view::npos);
 }
 
+// Characters of a registered name: RFC 3986 section 3.2.2.
+constexpr std::array<bool, 256> kHostChars = [] {
+  std::array<bool, 256> allowed{};
+  for (const char* c =
+           "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+           "-._~!$&'()*+,;=%";
+       *c != '\0'; ++c) {
+    allowed[static_cast<unsigned char>(*c)] = true;
+  }
+  return allowed;
+}();
+
 // uri-host [":" port] of RFC 9110 section 7.2, by its characters; empty is
 // allowed.
 bool IsHost(absl::string_view host) {
-  const size_t bracket = host.find(']');
-  if (absl::StartsWith(host, "[")) {
-    if (bracket == absl::string_view::npos || bracket < 3) return false;
-    for (char c : host.substr(1, bracket - 1)) {
+  const bool bracketed = absl::StartsWith(host, "[");
+  if (bracketed) {
+    const size_t end = host.find(']');
+    if (end == absl::string_view::npos || end < 3) return false;
+    for (char c : host.substr(1, end - 1)) {
       if (!absl::ascii_isxdigit(static_cast<unsigned char>(c)) && c != ':' &&
           c != '.') {
         return false;
       }
     }
-    host.remove_prefix(bracket + 1);
+    host.remove_prefix(end + 1);
     if (!host.empty() && host[0] != ':') return false;
   }
-  const size_t colon = host.find(':');
-  if (colon != absl::string_view::npos) {
-    const absl::string_view port = host.substr(colon + 1);
-    if (port.size() > 5) return false;
-    for (char c : port) {
-      if (c < '0' || c > '9') return false;
-    }
-    host = host.substr(0, colon);
-    if (host.empty() && bracket == absl::string_view::npos) return false;
+  size_t size = 0;
+  while (size < host.size() && host[size] != ':') {
+    if (!kHostChars[static_cast<unsigned char>(host[size++])]) return false;
   }
-  for (char c : host) {
-    if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) &&
-        absl::string_view("-._~!$&'()*+,;=%").find(c) ==
-            absl::string_view::npos) {
-      return false;
-    }
-  }
-  return true;
+  if (size == host.size()) return true;
+  const absl::string_view port = host.substr(size + 1);
+  if (port.size() > 5 || (size == 0 && !bracketed)) return false;
+  return std::all_of(port.begin(), port.end(),
+                     [](char c) { return c >= '0' && c <= '9'; });
 }
 
 // What a field means for the message itself.
@@ -188,8 +195,10 @@ HttpParse TakeTarget(HttpHead& head) {
     head.path = rest;
     return kOk;
   }
-  if (rest.find('#') != absl::string_view::npos) {
-    return Bad("a fragment in the target");
+  size_t question = rest.size();
+  for (size_t i = 0; i < rest.size(); ++i) {
+    if (rest[i] == '#') return Bad("a fragment in the target");
+    if (rest[i] == '?' && question == rest.size()) question = i;
   }
   if (rest[0] != '/') {
     if (head.method_name == "CONNECT") {
@@ -199,18 +208,15 @@ HttpParse TakeTarget(HttpHead& head) {
         !absl::ConsumePrefix(&rest, "https://")) {
       return Bad("the target must be a path or an http URL");
     }
-    const size_t end = rest.find_first_of("/?");
-    const absl::string_view host = rest.substr(0, end);
+    const absl::string_view host = rest.substr(0, rest.find_first_of("/?"));
     if (host.empty() || !IsHost(host)) return Bad("bad host in the target");
     head.host = host;  // instead of the field's: section 3.2.2
-    rest =
-        end == absl::string_view::npos ? absl::string_view() : rest.substr(end);
+    rest.remove_prefix(host.size());
+    question -= head.target.size() - rest.size();
   }
-  const size_t question = rest.find('?');
   head.path = rest.substr(0, question);
   if (head.path.empty()) head.path = "/";
-  head.query = question == absl::string_view::npos ? absl::string_view()
-                                                   : rest.substr(question + 1);
+  if (question < rest.size()) head.query = rest.substr(question + 1);
   return kOk;
 }
 
@@ -218,7 +224,7 @@ HttpParse TakeTarget(HttpHead& head) {
 bool RequestLineIsTight(absl::string_view bytes, const HttpHead& head) {
   constexpr size_t kVersion = sizeof(" HTTP/1.1\r\n") - 1;
   const char* const end = head.target.data() + head.target.size() + kVersion;
-  return head.target.data() == bytes.data() + head.method_name.size() + 1 &&
+  return head.method_name.back() != ' ' && head.target.data()[-1] == ' ' &&
          end <= bytes.data() + bytes.size() && end[-1] == '\n' &&
          end[-static_cast<ptrdiff_t>(kVersion) + 1] == 'H';
 }
@@ -287,7 +293,9 @@ HttpParse HttpParser::Parse(absl::string_view bytes, size_t scanned,
   head->fields = {elements_.fields.data(), elements_.field_count};
   head->method = MethodOf(llhttp_.method);
   head->minor_version = llhttp_.http_minor;
-  head->method_name = bytes.substr(0, bytes.find(' '));
+  // A space stands before the target; RequestLineIsTight sees to the rest.
+  head->method_name =
+      bytes.substr(0, elements_.target.data() - bytes.data() - 1);
   head->content_length = llhttp_.content_length;
   head->chunked = head->expects_continue = false;
   head->host = head->path = head->query = {};

@@ -69,6 +69,8 @@ constexpr Reason kReasons[] = {
     {511, "Network Authentication Required"},
 };
 
+constexpr absl::string_view kTextType = "text/plain; charset=utf-8";
+
 bool IsFieldName(absl::string_view name) {
   return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
     return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' ||
@@ -125,7 +127,7 @@ int StatusOf(absl::StatusCode code) {
 
 HttpResponse::HttpResponse(const absl::Status& status)
     : status_(StatusOf(status.code())) {
-  ContentType("text/plain; charset=utf-8");
+  known_type_ = kTextType;
   if (status_ == 503) Header("Retry-After", "1");
   if (status_ < 500) {
     body_ = absl::StrCat(status.message(), "\n");
@@ -136,19 +138,15 @@ HttpResponse::HttpResponse(const absl::Status& status)
 }
 
 HttpResponse HttpResponse::Text(std::string body) {
-  return HttpResponse()
-      .ContentType("text/plain; charset=utf-8")
-      .Body(std::move(body));
+  return {kTextType, std::move(body)};
 }
 
 HttpResponse HttpResponse::Html(std::string body) {
-  return HttpResponse()
-      .ContentType("text/html; charset=utf-8")
-      .Body(std::move(body));
+  return {"text/html; charset=utf-8", std::move(body)};
 }
 
 HttpResponse HttpResponse::Json(std::string body) {
-  return HttpResponse().ContentType("application/json").Body(std::move(body));
+  return {"application/json", std::move(body)};
 }
 
 HttpResponse HttpResponse::Redirect(absl::string_view location, int status) {
@@ -169,17 +167,12 @@ HttpResponse& HttpResponse::Header(absl::string_view name,
 }
 
 HttpResponse& HttpResponse::ContentType(absl::string_view type) & {
-  constexpr absl::string_view kName = "Content-Type: ";
   if (broken_) return *this;
   if (!IsFieldValue(type)) {
     Fail(absl::StrCat("a handler sets the content type to ", Quote(type)));
     return *this;
   }
-  if (has_type_) {  // it is the first
-    fields_.erase(0, fields_.find('\n') + 1);
-  }
-  has_type_ = true;
-  fields_.insert(0, absl::StrCat(kName, type, "\r\n"));
+  type_ = std::string(type);
   return *this;
 }
 

@@ -67,17 +67,24 @@ class HttpResponse {
   absl::string_view body() const {
     return shared_ != nullptr ? absl::string_view(*shared_) : body_;
   }
-  // "Name: value\r\n" each, Content-Type included.
+  absl::string_view content_type() const {
+    return type_.empty() ? known_type_ : type_;
+  }
+  // All others, "Name: value\r\n" each.
   absl::string_view fields() const { return fields_; }
   // Why the handler failed, for the log; empty if it did not.
   absl::string_view failure() const { return failure_; }
 
  private:
+  // A type that stays, and needs no look.
+  HttpResponse(absl::string_view known_type, std::string body)
+      : known_type_(known_type), body_(std::move(body)) {}
   void Fail(std::string why);
 
   int status_ = 200;
-  bool has_type_ = false;
   bool broken_ = false;  // it is that 500, whatever else the handler says
+  absl::string_view known_type_;
+  std::string type_;
   std::string fields_;
   std::string body_;
   std::shared_ptr<const std::string> shared_;

@@ -20,9 +20,9 @@ TEST(HttpResponseTest, Parts) {
                                     .Header("Set-Cookie", "b");
   EXPECT_EQ(response.status(), 201);
   EXPECT_EQ(response.body(), "{}");
+  EXPECT_EQ(response.content_type(), "text/x");
   EXPECT_EQ(response.fields(),
-            "Content-Type: text/x\r\nLocation: /7\r\nSet-Cookie: a\r\n"
-            "Set-Cookie: b\r\n");
+            "Location: /7\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n");
   EXPECT_EQ(response.failure(), "");
 }
 

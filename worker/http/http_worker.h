@@ -15,6 +15,7 @@
 #include "worker/http/http_counters.h"
 #include "worker/http/http_head.h"
 #include "worker/http/http_parser.h"
+#include "worker/http/router.h"
 
 namespace baton {
 
@@ -37,6 +38,7 @@ class HttpWorker {
   HttpParser& parser() { return parser_; }
   // For whoever parses and is done before anybody else runs.
   HttpHead& scratch_head() { return scratch_head_; }
+  HttpPathParameters& scratch_parameters() { return scratch_parameters_; }
   HttpCounters& counters() { return *counters_; }
   const std::vector<Cidr>& forwarded_from() const { return forwarded_from_; }
 
@@ -55,6 +57,7 @@ class HttpWorker {
   const std::vector<Cidr> forwarded_from_;
   HttpParser parser_;
   HttpHead scratch_head_;
+  HttpPathParameters scratch_parameters_;
   time_t date_second_ = -1;
   std::string date_field_;
   const uint64_t id_prefix_;

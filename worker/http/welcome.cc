@@ -22,7 +22,8 @@ constexpr absl::string_view kPage = R"(<!DOCTYPE html>
 <style>
 :root { color-scheme: light dark; --line: #8884; --soft: #888; --mark: #2a7d5f; }
 @media (prefers-color-scheme: dark) { :root { --mark: #5fc39d; } }
-body { font: 16px/1.55 system-ui, sans-serif; max-width: 44rem; margin: 12vh auto 4rem; padding: 0 1.5rem; }
+body { font: 16px/1.55 system-ui, sans-serif; max-width: 44rem; margin: 12vh auto 4rem;
+  padding: 0 1.5rem; }
 h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 .25rem; }
 h1::before { content: ""; display: inline-block; width: .55em; height: .55em; margin-right: .45em;
   border-radius: 50%; background: var(--mark); vertical-align: .08em; }
@@ -32,7 +33,8 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.5rem; 
   padding: 1rem 0; border-block: 1px solid var(--line); }
 dt { color: var(--soft); }
 dd { margin: 0; overflow-wrap: anywhere; }
-pre { overflow-x: auto; padding: .9rem 1rem; border: 1px solid var(--line); border-radius: .5rem; font-size: .85rem; }
+pre { overflow-x: auto; padding: .9rem 1rem; border: 1px solid var(--line);
+  border-radius: .5rem; font-size: .85rem; }
 </style>
 </head>
 <body>
@@ -55,8 +57,8 @@ int main(int argc, char** argv) {
   });
 }</pre>
 <h2>While it runs</h2>
-<p>SIGHUP reads the configuration again and replaces the workers one by one, SIGTTIN and SIGTTOU make one more
-or one fewer, SIGTERM ends it in good order. <code>--help</code> lists every flag.</p>
+<p>SIGHUP reads the configuration again and replaces the workers one by one, SIGTTIN and
+SIGTTOU make one more or one fewer, SIGTERM ends it in good order. <code>--help</code> lists every flag.</p>
 </body>
 </html>
 )";
