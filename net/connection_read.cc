@@ -11,6 +11,7 @@
 #include "absl/base/attributes.h"
 #include "net/connection_core.h"
 #include "net/connection_table.h"
+#include "net/socket_io.h"
 
 namespace baton {
 
@@ -50,7 +51,8 @@ inline bool ConnectionTable::ReadAtOnce(ConnectionCore& core,
     return false;
   }
   --budget_;
-  const ssize_t got = recv(core.fd, shared_.get(), kSharedBufferBytes, 0);
+  const ssize_t got =
+      internal::ReceiveFrom(core.fd, shared_.get(), kSharedBufferBytes);
   if (got <= 0) {
     NoteReadError(core, got < 0 ? errno : 0);
     return false;
@@ -251,7 +253,7 @@ ssize_t ConnectionTable::Receive(ConnectionCore& core, char* data,
                                  size_t size) {
   if (core.Has(ConnectionCore::kTransport))
     return core.extra->transport->Read(data, size);
-  const ssize_t got = recv(core.fd, data, size, 0);
+  const ssize_t got = internal::ReceiveFrom(core.fd, data, size);
   return got >= 0 ? got : -errno;
 }
 

@@ -14,6 +14,7 @@
 
 #include "net/connection_core.h"
 #include "net/connection_table.h"
+#include "net/socket_io.h"
 
 namespace baton {
 
@@ -42,7 +43,7 @@ bool ConnectionTable::WriteAtOnce(WriteOperation& op) {
     return false;
   }
   --budget_;
-  const ssize_t sent = send(core.fd, op.data, op.size, MSG_NOSIGNAL);
+  const ssize_t sent = internal::SendTo(core.fd, op.data, op.size);
   if (sent < 0) return NoteSendError(core, op, errno);
   CountSent(core, sent);
   if (static_cast<uint64_t>(sent) == op.size) return true;

@@ -226,6 +226,19 @@ TEST_F(HttpConnectionTest, Bodies) {
 TEST_F(HttpConnectionTest, ABodyThatNobodyReadsIsSkippedIfItIsSmall) {
   EXPECT_EQ(tester().Post("/no", "12345").status, 403);
   EXPECT_EQ(tester().Get("/").body, "root");
+  EXPECT_EQ(tester()
+                .Request("POST", "/no", "Transfer-Encoding: chunked\r\n",
+                         "1\r\nx\r\n0\r\n\r\n")
+                .Header("Connection"),
+            "")
+      << "it is here as a whole";
+  EXPECT_EQ(tester()
+                .Request("POST", "/nowhere", "Transfer-Encoding: chunked\r\n",
+                         "-1\r\n")
+                .status,
+            400)
+      << "it is here, and wrong";
+  pair().CloseWrite();
   const HttpAnswer large =
       tester().Request("POST", "/no", "Content-Length: 100000\r\n", "12345");
   EXPECT_EQ(large.status, 403);

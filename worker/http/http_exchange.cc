@@ -22,6 +22,9 @@ constexpr uint64_t kMaxSkippedBody = 64 * 1024;
 constexpr absl::Duration kLinger = absl::Seconds(2);
 constexpr uint64_t kMaxLingerBytes = 1024 * 1024;
 
+// Only what is here: ReadOptions::timeout.
+constexpr absl::Duration kNow = absl::Nanoseconds(-1);
+
 constexpr char kContinue[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
 }  // namespace
@@ -157,6 +160,9 @@ HttpFraming HttpExchange::Framing() const {
 }
 
 Task<bool> HttpExchange::Respond(HttpResponse response) {
+  if (!body_ended_ && owned_.head().chunked && !says_continue_) {
+    co_await GlanceAtBody();
+  }
   if (lost_) co_return false;
   if (rejected_ != 0) response = ErrorResponse(rejected_, why_rejected_);
   const HttpFraming framing = Framing();
@@ -191,6 +197,15 @@ bool HttpExchange::MaySkipBody() const {
                          head.content_length <= kMaxSkippedBody);
 }
 
+// What is here of a chunked body that nobody has asked for: it may show that
+// the request is none, and once it has ended the connection can go on.
+Task<> HttpExchange::GlanceAtBody() {
+  while (decoder_.received() <= kMaxSkippedBody) {
+    const ReadResult part = co_await ReadPart(kNow);
+    if (!part) break;
+  }
+}
+
 Task<bool> HttpExchange::SkipBody() {
   while (!body_ended_) {
     const ReadResult part = co_await ReadSome();
@@ -218,6 +233,10 @@ void HttpExchange::RejectReadError(IoError error) {
 }
 
 Task<ReadResult> HttpExchange::ReadSome() {
+  return ReadPart(listener_.body_timeout);
+}
+
+Task<ReadResult> HttpExchange::ReadPart(absl::Duration timeout) {
   if (lost_) co_return IoError::kReset;
   if (rejected_ != 0) co_return IoError::kTooLong;
   if (body_ended_) co_return IoError::kEof;
@@ -233,8 +252,11 @@ Task<ReadResult> HttpExchange::ReadSome() {
   uint32_t at_least = 1;
   while (step.kind == HttpBodyDecoder::Step::Kind::kMore) {
     const ReadResult there =
-        co_await conn_->Peek(at_least, {.timeout = listener_.body_timeout});
+        co_await conn_->Peek(at_least, {.timeout = timeout});
     if (!there) {
+      if (timeout == kNow && there.error() == IoError::kTimeout) {
+        co_return there.error();
+      }
       RejectReadError(there.error());
       co_return there.error();
     }

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "net/connection.h"
 #include "net/task.h"
 #include "worker/http/http_body.h"
@@ -62,6 +63,8 @@ class HttpExchange {
   Task<HttpResponse> CallFunction(HttpFunction function);
   Task<bool> Stream();
   Task<bool> Respond(HttpResponse response);
+  Task<ReadResult> ReadPart(absl::Duration timeout);
+  Task<> GlanceAtBody();
   Task<bool> SkipBody();
   void Reject(int status, absl::string_view reason);
   void RejectReadError(IoError error);

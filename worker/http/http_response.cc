@@ -195,10 +195,6 @@ void HttpResponse::Fail(std::string why) {
   broken_ = true;
 }
 
-bool HttpStatusHasBody(int status) {
-  return status >= 200 && status != 204 && status != 304;
-}
-
 absl::string_view HttpReason(int status) {
   const auto* const it = std::lower_bound(
       std::begin(kReasons), std::end(kReasons), status,

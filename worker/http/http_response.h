@@ -94,7 +94,9 @@ class HttpResponse {
 // "Not Found"; "Unknown" for a code without a name.
 absl::string_view HttpReason(int status);
 // 1xx, 204 and 304: RFC 9110 section 6.4.1.
-bool HttpStatusHasBody(int status);
+inline bool HttpStatusHasBody(int status) {
+  return status >= 200 && status != 204 && status != 304;
+}
 
 }  // namespace baton
 

@@ -1,5 +1,6 @@
 #include "worker/http/router.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -91,7 +92,18 @@ void HttpRouter::Add(HttpMethod method, absl::string_view pattern,
     absl::StrAppend(&leaf->allow, leaf->allow.empty() ? "" : ", ",
                     HttpMethodName(each));
   }
-  if (names.empty()) literal_[std::string(pattern)] = leaf;
+  if (names.empty() && FindLiteral(pattern) == nullptr) {
+    literals_[std::min(pattern.size(), kLengths - 1)].push_back(
+        {std::string(pattern), leaf});
+  }
+}
+
+const HttpRouter::Leaf* HttpRouter::FindLiteral(absl::string_view path) const {
+  for (const Literal& literal :
+       literals_[std::min(path.size(), kLengths - 1)]) {
+    if (literal.path == path) return literal.leaf;
+  }
+  return nullptr;
 }
 
 HttpRouter::Match HttpRouter::In(const Leaf& leaf, HttpMethod method) {
@@ -105,9 +117,7 @@ HttpRouter::Match HttpRouter::In(const Leaf& leaf, HttpMethod method) {
 HttpRouter::Match HttpRouter::Find(HttpMethod method, absl::string_view path,
                                    HttpPathParameters* parameters) const {
   parameters->count = 0;
-  if (const auto it = literal_.find(path); it != literal_.end()) {
-    return In(*it->second, method);
-  }
+  if (const Leaf* const leaf = FindLiteral(path)) return In(*leaf, method);
   if (root_ == nullptr || !absl::StartsWith(path, "/")) return {};
   const Leaf* const leaf = Descend(*root_, path, parameters);
   if (leaf == nullptr) return {};

@@ -26,7 +26,6 @@
 #include <variant>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "net/task.h"
@@ -100,8 +99,16 @@ class HttpRouter {
   static Match In(const Leaf& leaf, HttpMethod method);
 
   std::unique_ptr<Node> root_;
-  // Patterns without names, found without a descent.
-  absl::flat_hash_map<std::string, const Leaf*> literal_;
+  struct Literal {
+    std::string path;
+    const Leaf* leaf;
+  };
+  const Leaf* FindLiteral(absl::string_view path) const;
+
+  // Patterns without names, found without a descent: by their length, the
+  // longest ones in the last place. There are seldom many of one length.
+  static constexpr size_t kLengths = 64;
+  std::array<std::vector<Literal>, kLengths> literals_;
 };
 
 }  // namespace baton
