@@ -94,6 +94,12 @@ bool IsTokenChar(char c) {
                            absl::string_view::npos);
 }
 
+size_t TokenSize(absl::string_view bytes) {
+  size_t size = 0;
+  while (size < bytes.size() && IsTokenChar(bytes[size])) ++size;
+  return size;
+}
+
 // Characters of a registered name: RFC 3986 section 3.2.2.
 constexpr std::array<bool, 256> kHostChars = [] {
   std::array<bool, 256> allowed{};
@@ -247,8 +253,9 @@ HttpParse HttpParser::Rejected(llhttp_errno error,
     case HPE_USER:
       return {Kind::kRejected, 431, "too many header fields"};
     case HPE_INVALID_METHOD: {
-      size_t size = 0;
-      while (size < bytes.size() && IsTokenChar(bytes[size])) ++size;
+      const size_t size = TokenSize(bytes);
+      // It may yet become one that is not known, which has another answer.
+      if (size == bytes.size()) return {Kind::kIncomplete};
       if (size > 0 && size < bytes.size() && bytes[size] == ' ') {
         return {Kind::kRejected, 501, "unknown method"};
       }
