@@ -127,7 +127,7 @@ Task<bool> HttpExchange::Stream() {
     HttpResponse response =
         in_time ? HttpResponse(absl::InternalError("the handler sent nothing"))
                 : ErrorResponse(503, "The handler took too long");
-    if (in_time && rejected_ == 0) {
+    if (in_time && rejected_ == 0 && !lost_) {
       ReportFailure(request_, response, worker_);
     }
     const bool goes_on = co_await Respond(std::move(response));
