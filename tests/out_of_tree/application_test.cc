@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace {
@@ -111,6 +112,19 @@ TEST(Application, LengthPrefixedMessages) {
   EXPECT_EQ(server.Ask(hello + hello), olleh + olleh);
   EXPECT_EQ(server.Ask(hello + hello.substr(0, 6)), olleh);  // half a message
   EXPECT_EQ(server.Ask(std::string("\xff\xff\xff\xff", 4)), "");
+  EXPECT_EQ(server.Stop(), 0);
+}
+
+TEST(Application, Http) {
+  Server server("www");
+  const std::string get = " HTTP/1.0\r\n\r\n";
+  EXPECT_THAT(server.Ask("GET /hello/you" + get),
+              testing::EndsWith("\r\n\r\nHello, you\n"));
+  EXPECT_THAT(server.Ask("POST /reverse HTTP/1.1\r\nHost: h\r\n"
+                         "Content-Length: 3\r\nConnection: close\r\n\r\nabc"),
+              testing::EndsWith("\r\n\r\ncba"));
+  EXPECT_THAT(server.Ask("HEAD /ticks" + get),
+              testing::HasSubstr("Content-Type: text/event-stream\r\n"));
   EXPECT_EQ(server.Stop(), 0);
 }
 

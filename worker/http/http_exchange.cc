@@ -227,6 +227,8 @@ void HttpExchange::RejectReadError(IoError error) {
       return Reject(408, "The body took too long");
     case IoError::kOverload:
       return Reject(503, "");
+    case IoError::kCancelled:
+      return;  // the handler's time is over, not the client
     default:
       lost_ = true;  // nobody is there to be told
   }
