@@ -58,7 +58,8 @@ int main(int argc, char** argv) {
 }</pre>
 <h2>While it runs</h2>
 <p>SIGHUP reads the configuration again and replaces the workers one by one, SIGTTIN and
-SIGTTOU make one more or one fewer, SIGTERM ends it in good order. <code>--help</code> lists every flag.</p>
+SIGTTOU make one more or one fewer, SIGTERM ends it in good order. <code>--help</code> lists
+every flag.</p>
 </body>
 </html>
 )";
