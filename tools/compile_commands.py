@@ -10,6 +10,7 @@ With --files it reads such a file and prints the sources in it, one a line.
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -30,7 +31,10 @@ def absolute(argument, output_base):
             return os.path.join(
                 prefix + output_base, argument[len(prefix) :]
             )
-    return argument
+    # The headers that stand there are those of the package itself.
+    return re.sub(
+        "bazel-out/[^/]+/bin/(.+)/_virtual_includes/[^/]+$", r"\1", argument
+    )
 
 
 def without_precompiled(arguments):

@@ -392,7 +392,7 @@ void ReportFailure(const HttpRequest& request, HttpResponse& response,
   if (response.status() == 500) worker.counters().handler_failures.Add(1);
   // Overload is counted with the responses; a line for each would add to it.
   if (response.status() == 503) return;
-  const std::string id = request.id();
+  const std::string& id = request.id();
   if (worker.MayLog()) {
     LogEvent("http_handler_failed", google::GLOG_WARNING)
         .Field("request_id", id)

@@ -190,7 +190,7 @@ HttpResponse& HttpResponse::SharedBody(
   return *this;
 }
 
-void HttpResponse::Fail(std::string why) {
+void HttpResponse::Fail(const std::string& why) {
   *this = HttpResponse(absl::InternalError(why));
   broken_ = true;
 }

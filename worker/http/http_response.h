@@ -79,7 +79,7 @@ class HttpResponse {
   // A type that stays, and needs no look.
   HttpResponse(absl::string_view known_type, std::string body)
       : known_type_(known_type), body_(std::move(body)) {}
-  void Fail(std::string why);
+  void Fail(const std::string& why);
 
   int status_ = 200;
   bool broken_ = false;  // it is that 500, whatever else the handler says
