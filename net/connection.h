@@ -128,6 +128,10 @@ class Connection {
   void Consume(uint32_t size) {
     ConnectionTable::Current().Consume(*core_, size);
   }
+  // What has been received and not consumed; borrowed like what a read returns.
+  absl::string_view unread() const {
+    return ConnectionTable::Current().Unread(*core_);
+  }
   // Up to and including `delimiter` (not empty; must stay until the read
   // returns). kTooLong if it does not end within `max` bytes; they stay unread.
   ReadLine ReadUntil(absl::string_view delimiter, uint32_t max,

@@ -112,11 +112,12 @@ HttpBodyDecoder::Step HttpBodyDecoder::DecodeTrailers(absl::string_view bytes) {
   if (ended_) return {.kind = Kind::kEnd};
   if (bytes.empty()) return {.kind = Kind::kMore};
   const HeadScan scan = ScanHead(bytes, scanned_);
+  const bool is_whole = scan.kind == HeadScan::Kind::kComplete;
+  if ((is_whole ? scan.size : bytes.size()) > kMaxTrailerBytes) {
+    return rejected(431, "too large a trailer section");
+  }
   if (scan.kind == HeadScan::Kind::kIncomplete) {
     scanned_ = bytes.size();
-    if (bytes.size() > kMaxTrailerBytes) {
-      return rejected(431, "too large a trailer section");
-    }
     return {.kind = Kind::kMore};
   }
   if (scan.kind != HeadScan::Kind::kComplete) {

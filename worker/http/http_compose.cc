@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "absl/strings/str_cat.h"
+#include "net/connection_table.h"
 
 namespace baton {
 namespace {
@@ -68,6 +69,7 @@ std::string HeadText(const HttpResponse& response, uint64_t body_size,
 }
 
 void CountResponse(int status, HttpWorker& worker) {
+  ConnectionTable::Current().counters().requests.Add(1);
   HttpCounters& counters = worker.counters();
   if (status < 300) {
     counters.responses_2xx.Add(1);

@@ -43,7 +43,7 @@ char* ComposeHead(const HttpResponse& response, uint64_t body_size,
 std::string HeadText(const HttpResponse& response, uint64_t body_size,
                      const HttpFraming& framing, HttpWorker& worker);
 
-// Counts a response that is sent.
+// Counts a response that is about to be sent, and its request with it.
 void CountResponse(int status, HttpWorker& worker);
 
 // A response that is nobody's but the server's own: its status and why.

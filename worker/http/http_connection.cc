@@ -111,7 +111,6 @@ class BatchAnswerer {
   void Append(HttpResponse& response, const HttpFraming& framing,
               Batch& batch) {
     CountResponse(response.status(), worker_);
-    conn_.CountRequest();
     const absl::string_view body = response.body();
     if (ComposedHeadBound(response) + body.size() > Room()) {
       batch.large = std::make_unique<LargeResponse>(
@@ -163,16 +162,7 @@ Task<> Refuse(Connection* conn, HttpParse why) {
       {.close = true, .server_header = listener.server_header}, worker);
   text.append(response.body().data(), response.body().size());
   const IoError sent = co_await conn->Write(text);
-  conn->CountRequest();
   if (sent == IoError::kOk) co_await LingeringClose(conn);
-}
-
-// What a head that has grown beyond its limit is told.
-HttpParse TooLarge(absl::string_view bytes) {
-  if (bytes.find('\n') == absl::string_view::npos) {
-    return {HttpParse::Kind::kRejected, 414, "The request line is too long"};
-  }
-  return {HttpParse::Kind::kRejected, 431, "The head is too large"};
 }
 
 // Receives the head of a request, whose first bytes are there. False: there is
@@ -185,7 +175,7 @@ class HeadReceiver {
     HttpParse parsed =
         worker.parser().Parse(bytes, scanned_, &worker.scratch_head());
     if (parsed.kind != HttpParse::Kind::kIncomplete) return parsed;
-    if (bytes.size() > HttpHead::kMaxBytes) return TooLarge(bytes);
+    if (bytes.size() > HttpHead::kMaxBytes) return HttpParser::TooLarge(bytes);
     scanned_ = bytes.size();
     // What can't become a request is refused before its end, however it comes,
     // for less than three times the work of one that comes whole.
@@ -211,6 +201,7 @@ Task<bool> ServeRequest(Connection* conn) {
       loop.now_nanos() + absl::ToInt64Nanoseconds(listener.header_timeout);
   HeadReceiver receiver;
   uint32_t at_least = 1;
+  bool nothing_yet = false;  // but an empty line
   while (true) {
     const ReadResult there = co_await conn->Peek(
         at_least, {.timeout = absl::Nanoseconds(
@@ -220,18 +211,23 @@ Task<bool> ServeRequest(Connection* conn) {
     if (there) {
       // Robust towards clients that end a body with a line end too many: RFC
       // 9112 section 2.2.
-      if (absl::StartsWith(*there, "\r\n")) {
-        conn->Consume(2);
-        at_least = 1;
-        if (there.size() == 2) co_return true;
+      if (*there == "\r") {
+        at_least = 2;
         continue;
       }
+      if (absl::StartsWith(*there, "\r\n")) {
+        conn->Consume(2);
+        nothing_yet = there.size() == 2;
+        at_least = 1;
+        continue;
+      }
+      nothing_yet = false;
       parsed = receiver.Look(*there, worker);
       if (parsed.kind == HttpParse::Kind::kIncomplete) {
         at_least = there.size() + 1;
         continue;
       }
-    } else if (there.error() != IoError::kTimeout) {
+    } else if (there.error() != IoError::kTimeout || nothing_yet) {
       co_return false;
     }
     if (parsed.kind == HttpParse::Kind::kRejected) {

@@ -70,6 +70,30 @@ Task<> Ticks(HttpCall call) {
     if (error == IoError::kOk) error = co_await Sleep(absl::Seconds(1));
   }
 }
+Task<> EchoParts(HttpCall call) {
+  const ReadResult part = co_await call.ReadSome();
+  const IoError sent = co_await call.Send(part.bytes());
+  EXPECT_EQ(sent, IoError::kOk);
+}
+Task<> None(HttpCall call) {
+  HttpResponse head(call.request().Param("status") == "204" ? 204 : 304);
+  IoError sent = co_await call.Begin(std::move(head));
+  sent = co_await call.Send("evil");
+  EXPECT_EQ(sent, IoError::kEof);
+}
+Task<> Early(HttpCall call) {
+  IoError sent = co_await call.Send("early ");
+  const absl::StatusOr<std::string> body = co_await call.ReadBody();
+  if (body.ok()) sent = co_await call.Send(*body);
+  EXPECT_EQ(sent, IoError::kOk);
+}
+Task<> BadBegin(HttpCall call) {
+  HttpResponse head = absl::InternalError("no");
+  IoError sent = co_await call.Begin(std::move(head));
+  EXPECT_EQ(sent, IoError::kCancelled);
+  sent = co_await call.Send("more");
+  EXPECT_EQ(sent, IoError::kCancelled);
+}
 Task<> Forgets(HttpCall) { co_return; }
 Task<> Endless(HttpCall call) {
   const std::string block(10'000, 'y');
@@ -97,6 +121,11 @@ class HttpConnectionTest : public ::testing::Test {
         .Post("/store", Store)
         .Post("/small", Store, {.max_body = 10})
         .Post("/no", NoInterest)
+        .Post("/echo", EchoParts)
+        .Get("/none/{status}", None)
+        .Post("/early", Early)
+        .Get("/badbegin", BadBegin)
+        .Post("/patience", Store, {.timeout = absl::Seconds(1)})
         .Get("/counts", Counts)
         .Get("/ticks", Ticks)
         .Get("/forgets", Forgets)
@@ -322,13 +351,22 @@ TEST_F(HttpConnectionTest, AHeadThatTakesTooLong) {
 
 TEST_F(HttpConnectionTest, ABodyThatPausesTooLong) {
   pair().Send("POST /store HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n");
-  for (int i = 0; i < 5; ++i) {
-    pair().Advance(absl::Seconds(25));
-    pair().Send("x");
-  }
+  pair().Advance(absl::Seconds(25));
   EXPECT_EQ(pair().Received(), "");
-  pair().Advance(absl::Seconds(31));
+  pair().Send("x");  // that it trickles does not help
+  pair().Advance(absl::Seconds(6));
   EXPECT_TRUE(absl::StartsWith(pair().Received(), "HTTP/1.1 408 "));
+}
+
+TEST_F(HttpConnectionTest, ABodyHasTheTimeThatItsSizeTakes) {
+  tester_.emplace(service_, HttpListener{.max_body = 1'000'000});
+  pair().Send(
+      "POST /store HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\n\r\n");
+  for (int i = 0; i < 10; ++i) {
+    pair().Advance(absl::Seconds(25));
+    pair().Send(std::string(50'000, 'x'));
+  }
+  EXPECT_EQ(First(pair().Received()).body.size(), 500'000u);
 }
 
 TEST_F(HttpConnectionTest, AnIdleConnectionIsReapedWithoutAWord) {
@@ -384,6 +422,80 @@ TEST_F(HttpConnectionTest, AStreamWaitsForItsReaderAndIsCutOpenEnded) {
   pair().Advance(absl::Seconds(4));
   EXPECT_TRUE(pair().closed());
   EXPECT_FALSE(absl::EndsWith(pair().Received(), "0\r\n\r\n"));
+}
+
+// What a stream's first part is borrowed from belongs to others while its head
+// waits for room.
+TEST_F(HttpConnectionTest, TheFirstPartOfAStreamIsNobodyElses) {
+  testing::Pair& victim = pair();
+  SimulatedClock& clock = tester().clock();
+  StreamSettings settings = tester().settings();
+  testing::Pair other(ServeHttp, &clock, settings);
+  victim.SetWindow(0);
+  victim.Send(absl::StrCat(
+      "POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: 40\r\n\r\n",
+      std::string(40, 'A')));
+  other.Send(absl::StrCat("GET / HTTP/1.1\r\nHost: h\r\nCookie: ",
+                          std::string(300, 's'), "\r\n\r\n"));
+  victim.SetWindow(100'000);
+  EXPECT_EQ(First(victim.Received()).body, std::string(40, 'A'));
+}
+
+TEST_F(HttpConnectionTest, AStreamWithoutABodyWritesNone) {
+  for (absl::string_view target : {"/none/204", "/none/304"}) {
+    const std::string bytes = tester().Exchange(
+        absl::StrCat("GET ", target, " HTTP/1.1\r\nHost: h\r\n\r\n", kGet));
+    const std::vector<HttpAnswer> answers = HttpTester::Parse(bytes);
+    ASSERT_EQ(answers.size(), 2u) << bytes;
+    EXPECT_EQ(answers[1].body, "root") << bytes;
+  }
+}
+
+TEST_F(HttpConnectionTest, NothingStandsInTheMidstOfAResponse) {
+  const std::string bytes = tester().Exchange(
+      "POST /early HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n"
+      "Content-Length: 3\r\n\r\nabc");
+  EXPECT_FALSE(absl::StrContains(bytes, "100 Continue")) << bytes;
+  EXPECT_EQ(First(bytes).body, "early abc");
+  // And no upload is invited that will be refused.
+  EXPECT_TRUE(absl::StartsWith(
+      tester().Exchange("POST /store HTTP/1.1\r\nHost: h\r\n"
+                        "Expect: 100-continue\r\nContent-Length: 5000\r\n\r\n"),
+      "HTTP/1.1 413 "));
+}
+
+TEST_F(HttpConnectionTest, AHandlerThatGivesUpWaitingForABodyAnswers) {
+  pair().Send(
+      "POST /patience HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n");
+  pair().Advance(absl::Seconds(2));
+  EXPECT_EQ(First(pair().Received()).status, 503);
+  pair().Send("abc");
+  EXPECT_EQ(tester().Get("/").body, "root");
+}
+
+TEST_F(HttpConnectionTest, WhatIsCloseSaysSo) {
+  const HttpAnswer answer =
+      tester().Request("POST", "/no", "Content-Length: 5000\r\n", "x");
+  EXPECT_EQ(answer.status, 403);
+  EXPECT_EQ(answer.Header("Connection"), "close") << "beyond max_body";
+  EXPECT_EQ(tester().worker().counters().rejected.value(), 0u);
+}
+
+TEST_F(HttpConnectionTest, ABeginThatFailsIsReported) {
+  const HttpAnswer answer = tester().Get("/badbegin");
+  EXPECT_EQ(answer.status, 500);
+  EXPECT_EQ(answer.body, "Internal Server Error\n");
+  EXPECT_EQ(tester().worker().counters().handler_failures.value(), 1u);
+}
+
+TEST_F(HttpConnectionTest, EmptyLinesKeepNoConnection) {
+  EXPECT_EQ(tester().Get("/").status, 200);
+  pair().Send("\r\n");
+  pair().Advance(absl::Seconds(8));
+  pair().Send("\r\n");
+  pair().Advance(absl::Seconds(3));
+  EXPECT_TRUE(pair().closed());
+  EXPECT_EQ(pair().Received(), "");
 }
 
 TEST_F(HttpConnectionTest, ADrainAnswersAndSaysClose) {

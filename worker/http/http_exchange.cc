@@ -1,14 +1,16 @@
 #include "worker/http/http_exchange.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
+#include "absl/types/span.h"
 #include "glog/logging.h"
 #include "net/event_loop.h"
+#include "net/sleep.h"
 #include "net/with_deadline.h"
 #include "worker/log_event.h"
 
@@ -22,10 +24,17 @@ constexpr uint64_t kMaxSkippedBody = 64 * 1024;
 constexpr absl::Duration kLinger = absl::Seconds(2);
 constexpr uint64_t kMaxLingerBytes = 1024 * 1024;
 
-// Only what is here: ReadOptions::timeout.
+// It has run out: ReadOptions::timeout.
 constexpr absl::Duration kNow = absl::Nanoseconds(-1);
+// How fast a body must come on the whole, beside body_timeout.
+constexpr uint64_t kMinBodyBytesPerSecond = 1024;
 
 constexpr char kContinue[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+uint64_t MaxBodyOf(const HttpRoute* route, const HttpListener& listener) {
+  return route == nullptr ? listener.max_body
+                          : route->options.max_body.value_or(listener.max_body);
+}
 
 }  // namespace
 
@@ -57,11 +66,8 @@ HttpExchange::HttpExchange(Connection* conn, const HttpHead& head,
       owned_(head, bytes),
       match_(listener_.service->Find(owned_.head().method, owned_.head().path,
                                      &parameters_)),
-      decoder_(
-          owned_.head(), worker_.parser().state(),
-          match_.route == nullptr
-              ? listener_.max_body
-              : match_.route->options.max_body.value_or(listener_.max_body)),
+      max_body_(MaxBodyOf(match_.route, listener_)),
+      decoder_(owned_.head(), worker_.parser().state(), max_body_),
       request_(owned_.head(), parameters_, {}, *conn_),
       body_ended_(!head.has_body()),
       says_continue_(head.expects_continue && head.has_body()) {
@@ -83,17 +89,16 @@ Task<bool> HttpExchange::Run() {
     const bool goes_on = co_await Stream();
     co_return goes_on;
   }
+  const auto* const function = std::get_if<HttpFunction>(&route.handler);
+  Task<HttpResponse> task =
+      function != nullptr
+          ? CallFunction(*function)
+          : std::get<HttpCoroutine>(route.handler)(HttpCall(this));
   std::optional<HttpResponse> response;
-  if (const auto* function = std::get_if<HttpFunction>(&route.handler)) {
-    response = co_await CallFunction(*function);
+  if (route.options.timeout == absl::InfiniteDuration()) {
+    response = co_await std::move(task);
   } else {
-    Task<HttpResponse> task =
-        std::get<HttpCoroutine>(route.handler)(HttpCall(this));
-    if (route.options.timeout == absl::InfiniteDuration()) {
-      response = co_await std::move(task);
-    } else {
-      response = co_await WithDeadline(route.options.timeout, std::move(task));
-    }
+    response = co_await WithDeadline(route.options.timeout, std::move(task));
   }
   if (!response.has_value()) {
     worker_.counters().handler_failures.Add(1);
@@ -109,8 +114,9 @@ Task<bool> HttpExchange::Run() {
 Task<HttpResponse> HttpExchange::CallFunction(HttpFunction function) {
   absl::StatusOr<std::string> body = co_await ReadBody();
   if (!body.ok()) co_return body.status();
-  const HttpRequest whole(owned_.head(), parameters_, *body, *conn_);
-  co_return function(whole);
+  body_text_ = *std::move(body);
+  request_.SetBody(body_text_);
+  co_return function(request_);
 }
 
 Task<bool> HttpExchange::Stream() {
@@ -133,20 +139,35 @@ Task<bool> HttpExchange::Stream() {
     const bool goes_on = co_await Respond(std::move(response));
     co_return goes_on;
   }
-  // Without its end the client knows that it has not got everything.
-  if (lost_ || !in_time || rejected_ != 0) co_return false;
-  if (owned_.head().minor_version > 0 &&
-      owned_.head().method != HttpMethod::kHead) {
+  if (lost_) co_return false;
+  if (!in_time || rejected_ != 0) {
+    // Without its last chunk the client knows that it has not got everything;
+    // where the close is the end, by the reset.
+    if (owned_.head().minor_version == 0) conn_->ResetOnClose();
+    co_return false;
+  }
+  if (owned_.head().minor_version > 0 && !bodiless_) {
     const IoError sent = co_await conn_->Write("0\r\n\r\n");
     if (sent != IoError::kOk) co_return false;
   }
-  conn_->CountRequest();
-  if (close_) {
-    if (!body_ended_) co_await LingeringClose(conn_);
-    co_return false;
-  }
-  const bool goes_on = co_await SkipBody();
+  const bool goes_on = co_await Finish(close_);
   co_return goes_on;
+}
+
+// The response is out.
+Task<bool> HttpExchange::Finish(bool close) {
+  answered_ = true;
+  if (!close) {
+    while (!body_ended_) {
+      const ReadResult part = co_await ReadSome();
+      if (!part && !body_ended_) break;
+    }
+  }
+  if (body_ended_ && !close) co_return true;
+  if (!body_ended_ || rejected_ != 0 || !conn_->unread().empty()) {
+    co_await LingeringClose(conn_);
+  }
+  co_return false;
 }
 
 HttpFraming HttpExchange::Framing() const {
@@ -160,9 +181,7 @@ HttpFraming HttpExchange::Framing() const {
 }
 
 Task<bool> HttpExchange::Respond(HttpResponse response) {
-  if (!body_ended_ && owned_.head().chunked && !says_continue_) {
-    co_await GlanceAtBody();
-  }
+  GlanceAtBody();
   if (lost_) co_return false;
   if (rejected_ != 0) response = ErrorResponse(rejected_, why_rejected_);
   const HttpFraming framing = Framing();
@@ -180,12 +199,7 @@ Task<bool> HttpExchange::Respond(HttpResponse response) {
     sent = co_await conn_->WriteParts(parts);
   }
   if (sent != IoError::kOk) co_return false;
-  conn_->CountRequest();
-  if (framing.close) {
-    if (!body_ended_ || rejected_ != 0) co_await LingeringClose(conn_);
-    co_return false;
-  }
-  const bool goes_on = co_await SkipBody();
+  const bool goes_on = co_await Finish(framing.close);
   co_return goes_on;
 }
 
@@ -193,29 +207,35 @@ Task<bool> HttpExchange::Respond(HttpResponse response) {
 // another answer: the stream would be in doubt - RFC 9110 section 10.1.1.
 bool HttpExchange::MaySkipBody() const {
   const HttpHead& head = owned_.head();
-  return body_ended_ || (!says_continue_ && !head.chunked &&
-                         head.content_length <= kMaxSkippedBody);
+  return body_ended_ ||
+         (!says_continue_ && !head.chunked &&
+          head.content_length <= std::min(kMaxSkippedBody, max_body_));
 }
 
 // What is here of a chunked body that nobody has asked for: it may show that
 // the request is none, and once it has ended the connection can go on.
-Task<> HttpExchange::GlanceAtBody() {
-  while (decoder_.received() <= kMaxSkippedBody) {
-    const ReadResult part = co_await ReadPart(kNow);
-    if (!part) break;
+void HttpExchange::GlanceAtBody() {
+  if (!owned_.head().chunked || says_continue_) return;
+  while (!body_ended_ && rejected_ == 0 && !lost_ &&
+         decoder_.received() <= kMaxSkippedBody) {
+    const HttpBodyDecoder::Step step = decoder_.Decode(conn_->unread());
+    conn_->Consume(static_cast<uint32_t>(step.consumed));
+    if (step.kind == HttpBodyDecoder::Step::Kind::kMore) return;
+    Take(step);
   }
 }
 
-Task<bool> HttpExchange::SkipBody() {
-  while (!body_ended_) {
-    const ReadResult part = co_await ReadSome();
-    if (!part && part.error() != IoError::kEof) co_return false;
+// What follows from a step of the decoder.
+void HttpExchange::Take(const HttpBodyDecoder::Step& step) {
+  if (step.kind == HttpBodyDecoder::Step::Kind::kEnd) body_ended_ = true;
+  if (step.kind == HttpBodyDecoder::Step::Kind::kRejected) {
+    Reject(step.status, step.reason);
   }
-  co_return true;
 }
 
 void HttpExchange::Reject(int status, absl::string_view reason) {
   rejected_ = status;
+  if (answered_) return;  // nobody is told
   why_rejected_ = std::string(reason);
   (status == 408 ? worker_.counters().timeouts : worker_.counters().rejected)
       .Add(1);
@@ -234,31 +254,39 @@ void HttpExchange::RejectReadError(IoError error) {
   }
 }
 
-Task<ReadResult> HttpExchange::ReadSome() {
-  return ReadPart(listener_.body_timeout);
+// A client that sends a byte now and then would hold its worker's memory as
+// long as it likes.
+absl::Duration HttpExchange::TimeLeftForBody() {
+  const int64_t now = EventLoop::Current().now_nanos();
+  if (body_since_ == 0) body_since_ = now;
+  const absl::Duration due =
+      listener_.body_timeout +
+      absl::Seconds(decoder_.received() / kMinBodyBytesPerSecond);
+  const absl::Duration left = due - absl::Nanoseconds(now - body_since_);
+  return std::max(std::min(left, listener_.body_timeout), kNow);
 }
 
-Task<ReadResult> HttpExchange::ReadPart(absl::Duration timeout) {
+Task<ReadResult> HttpExchange::ReadSome() {
   if (lost_) co_return IoError::kReset;
   if (rejected_ != 0) co_return IoError::kTooLong;
   if (body_ended_) co_return IoError::kEof;
-  if (std::exchange(says_continue_, false)) {
+  HttpBodyDecoder::Step step = decoder_.Decode({});
+  if (step.kind == HttpBodyDecoder::Step::Kind::kMore &&
+      std::exchange(says_continue_, false)) {
+    continuing_ = true;
     const IoError sent =
         co_await conn_->Write({kContinue, sizeof(kContinue) - 1});
+    continuing_ = false;
     if (sent != IoError::kOk) {
       lost_ = true;
       co_return sent;
     }
   }
-  HttpBodyDecoder::Step step = decoder_.Decode({});
   uint32_t at_least = 1;
   while (step.kind == HttpBodyDecoder::Step::Kind::kMore) {
     const ReadResult there =
-        co_await conn_->Peek(at_least, {.timeout = timeout});
+        co_await conn_->Peek(at_least, {.timeout = TimeLeftForBody()});
     if (!there) {
-      if (timeout == kNow && there.error() == IoError::kTimeout) {
-        co_return there.error();
-      }
       RejectReadError(there.error());
       co_return there.error();
     }
@@ -266,17 +294,12 @@ Task<ReadResult> HttpExchange::ReadPart(absl::Duration timeout) {
     conn_->Consume(static_cast<uint32_t>(step.consumed));
     at_least = there.size() - static_cast<uint32_t>(step.consumed) + 1;
   }
-  switch (step.kind) {
-    case HttpBodyDecoder::Step::Kind::kData:
-      co_return ReadResult(step.data.data(),
-                           static_cast<uint32_t>(step.data.size()));
-    case HttpBodyDecoder::Step::Kind::kEnd:
-      body_ended_ = true;
-      co_return IoError::kEof;
-    default:
-      Reject(step.status, step.reason);
-      co_return IoError::kTooLong;
+  if (step.kind == HttpBodyDecoder::Step::Kind::kData) {
+    co_return ReadResult(step.data.data(),
+                         static_cast<uint32_t>(step.data.size()));
   }
+  Take(step);
+  co_return body_ended_ ? IoError::kEof : IoError::kTooLong;
 }
 
 Task<absl::StatusOr<std::string>> HttpExchange::ReadBody() {
@@ -288,72 +311,106 @@ Task<absl::StatusOr<std::string>> HttpExchange::ReadBody() {
       continue;
     }
     if (part.error() == IoError::kEof && body_ended_) break;
-    if (rejected_ == 0) {
-      co_return absl::UnavailableError("the client has gone");
-    }
-    co_return absl::InvalidArgumentError(why_rejected_);
+    if (rejected_ != 0) co_return absl::InvalidArgumentError(why_rejected_);
+    if (lost_) co_return absl::UnavailableError("the client has gone");
+    co_return absl::CancelledError("the task was asked to stop");
   }
   co_return std::move(body);
 }
 
-Task<IoError> HttpExchange::Begin(HttpResponse head) {
+// The head of a stream, as bytes that are still to be sent.
+std::string HttpExchange::StartStream(HttpResponse& head) {
   CHECK(!begun_) << "a response is begun once";
-  if (lost_) co_return IoError::kReset;
-  if (rejected_ != 0) co_return IoError::kCancelled;
   begun_ = true;
   HttpFraming framing = Framing();
-  framing.length = owned_.head().minor_version > 0
-                       ? HttpFraming::Length::kChunked
-                       : HttpFraming::Length::kUntilClose;
-  if (owned_.head().minor_version == 0) {
+  if (owned_.head().minor_version > 0) {
+    framing.length = HttpFraming::Length::kChunked;
+  } else {
+    framing.length = HttpFraming::Length::kUntilClose;
     framing.close = true;
     framing.says_keep_alive = false;
   }
   close_ = framing.close;
+  // Whatever the client waits for: it would stand in the midst of a response.
+  says_continue_ = false;
+  bodiless_ = framing.head_only || !HttpStatusHasBody(head.status());
+  failed_ = !head.failure().empty();
+  ReportFailure(request_, head, worker_);
   CountResponse(head.status(), worker_);
-  const std::string text = HeadText(head, 0, framing, worker_);
-  IoError sent = co_await conn_->Write(text);
-  if (sent != IoError::kOk) lost_ = true;
-  if (sent == IoError::kOk && !head.body().empty()) {
-    sent = co_await Send(head.body());
+  return HeadText(head, 0, framing, worker_);
+}
+
+// `head`, if it is still to be sent, and a part of the body, in one piece: what
+// is borrowed is moved when that has to wait.
+Task<IoError> HttpExchange::WritePart(std::string head,
+                                      absl::string_view bytes) {
+  // Of a coroutine beside the one that reads.
+  while (continuing_) {
+    const IoError slept = co_await Sleep(absl::ZeroDuration());
+    if (slept != IoError::kOk) co_return slept;
   }
+  if (lost_) co_return IoError::kReset;
+  std::array<char, 18> size{};
+  std::array<absl::string_view, 4> parts;
+  size_t count = 0;
+  if (!head.empty()) parts[count++] = head;
+  if (!bytes.empty() && !bodiless_) {
+    if (owned_.head().minor_version > 0) {
+      char* end =
+          std::to_chars(size.data(), size.data() + 16, bytes.size(), 16).ptr;
+      *end++ = '\r';
+      *end++ = '\n';
+      parts[count++] = absl::string_view(
+          size.data(), static_cast<size_t>(end - size.data()));
+      parts[count++] = bytes;
+      parts[count++] = "\r\n";
+    } else {
+      parts[count++] = bytes;
+    }
+  }
+  if (count == 0) co_return IoError::kOk;
+  const IoError sent =
+      co_await conn_->WriteParts(absl::MakeConstSpan(parts.data(), count));
+  if (sent != IoError::kOk) lost_ = true;
+  co_return sent;
+}
+
+IoError HttpExchange::WhyNotToSend() const {
+  if (lost_) return IoError::kReset;
+  if (rejected_ != 0) return IoError::kCancelled;
+  return IoError::kOk;
+}
+
+Task<IoError> HttpExchange::Begin(HttpResponse head) {
+  const IoError no = WhyNotToSend();
+  if (no != IoError::kOk) co_return no;
+  std::string text = StartStream(head);
+  const IoError sent = co_await WritePart(std::move(text), head.body());
+  // Nothing is added to an error's text.
+  if (sent == IoError::kOk && failed_) co_return IoError::kCancelled;
   co_return sent;
 }
 
 Task<IoError> HttpExchange::Send(absl::string_view bytes) {
-  if (!begun_) {
-    HttpResponse head;
-    const IoError begun = co_await Begin(std::move(head));
-    if (begun != IoError::kOk) co_return begun;
-  }
-  if (lost_) co_return IoError::kReset;
-  // Of a HEAD there is no body, and an empty chunk would be the last.
-  if (owned_.head().method == HttpMethod::kHead) co_return IoError::kEof;
-  if (bytes.empty()) co_return IoError::kOk;
-  IoError sent = IoError::kOk;
-  if (owned_.head().minor_version == 0) {
-    sent = co_await conn_->Write(bytes);
-  } else {
-    std::array<char, 18> size{};
-    char* end =
-        std::to_chars(size.data(), size.data() + 16, bytes.size(), 16).ptr;
-    *end++ = '\r';
-    *end++ = '\n';
-    const std::array<absl::string_view, 3> parts = {
-        absl::string_view(size.data(), end - size.data()), bytes, "\r\n"};
-    sent = co_await conn_->WriteParts(parts);
-  }
-  if (sent != IoError::kOk) lost_ = true;
+  HttpResponse head;
+  const IoError sent = co_await SendBehind(std::move(head), bytes);
+  co_return sent;
+}
+
+// Begins with `head` unless that is done.
+Task<IoError> HttpExchange::SendBehind(HttpResponse head,
+                                       absl::string_view bytes) {
+  const IoError no = failed_ ? IoError::kCancelled : WhyNotToSend();
+  if (no != IoError::kOk) co_return no;
+  std::string text;
+  if (!begun_) text = StartStream(head);
+  const IoError sent = co_await WritePart(std::move(text), bytes);
+  // Nobody waits for a body.
+  if (sent == IoError::kOk && bodiless_) co_return IoError::kEof;
   co_return sent;
 }
 
 Task<IoError> HttpExchange::SendEvent(HttpEvent event) {
-  if (!begun_) {
-    HttpResponse head;
-    head.ContentType("text/event-stream").Header("Cache-Control", "no-cache");
-    const IoError begun = co_await Begin(std::move(head));
-    if (begun != IoError::kOk) co_return begun;
-  }
   std::string text;
   const auto add = [&text](absl::string_view name, absl::string_view value) {
     absl::StrAppend(&text, name, ": ",
@@ -370,7 +427,9 @@ Task<IoError> HttpExchange::SendEvent(HttpEvent event) {
     rest.remove_prefix(end + (crlf ? 2 : 1));
   }
   text += '\n';
-  const IoError sent = co_await Send(text);
+  HttpResponse head;
+  head.ContentType("text/event-stream").Header("Cache-Control", "no-cache");
+  const IoError sent = co_await SendBehind(std::move(head), text);
   co_return sent;
 }
 

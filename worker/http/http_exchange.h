@@ -63,9 +63,14 @@ class HttpExchange {
   Task<HttpResponse> CallFunction(HttpFunction function);
   Task<bool> Stream();
   Task<bool> Respond(HttpResponse response);
-  Task<ReadResult> ReadPart(absl::Duration timeout);
-  Task<> GlanceAtBody();
-  Task<bool> SkipBody();
+  Task<bool> Finish(bool close);
+  void GlanceAtBody();
+  void Take(const HttpBodyDecoder::Step& step);
+  absl::Duration TimeLeftForBody();
+  std::string StartStream(HttpResponse& head);
+  Task<IoError> WritePart(std::string head, absl::string_view bytes);
+  Task<IoError> SendBehind(HttpResponse head, absl::string_view bytes);
+  IoError WhyNotToSend() const;
   void Reject(int status, absl::string_view reason);
   void RejectReadError(IoError error);
   bool MaySkipBody() const;
@@ -77,14 +82,21 @@ class HttpExchange {
   const OwnedHead owned_;
   HttpPathParameters parameters_;
   HttpRouter::Match match_;
+  const uint64_t max_body_;
   HttpBodyDecoder decoder_;
   HttpRequest request_;
+  std::string body_text_;   // of a function
+  int64_t body_since_ = 0;  // when it was first waited for
   bool body_ended_;
-  bool says_continue_;  // is owed to the client before it sends a body
-  bool lost_ = false;   // the connection is broken
-  bool begun_ = false;  // the head of a stream is sent
-  bool close_ = false;  // after this response
-  int rejected_ = 0;    // the status of what is wrong with the request
+  bool says_continue_;       // is owed to the client before it sends a body
+  bool continuing_ = false;  // that is being said
+  bool lost_ = false;        // the connection is broken
+  bool begun_ = false;       // the head of a stream is sent
+  bool bodiless_ = false;    // and there is no body to follow
+  bool failed_ = false;      // it is an error's
+  bool close_ = false;       // after this response
+  bool answered_ = false;
+  int rejected_ = 0;  // the status of what is wrong with the request
   std::string why_rejected_;
 };
 

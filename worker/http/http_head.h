@@ -38,7 +38,9 @@ struct HttpHead {
 
   HttpMethod method = HttpMethod::kGet;
   uint8_t minor_version = 1;
-  bool keep_alive = true;  // the client's wish
+  bool says_close = false;
+  bool says_keep_alive = false;
+  bool keep_alive = true;  // what follows from these and the version
   bool chunked = false;
   bool expects_continue = false;
   uint64_t content_length = 0;

@@ -5,7 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/strip.h"
+#include "absl/strings/str_split.h"
 #include "worker/http/head_scan.h"
 
 namespace baton {
@@ -139,6 +139,17 @@ bool IsHost(absl::string_view host) {
                      [](char c) { return c >= '0' && c <= '9'; });
 }
 
+// RFC 9112 section 9.3. `close` goes before `keep-alive`, wherever they stand.
+void TakeConnection(absl::string_view value, HttpHead& head) {
+  for (absl::string_view option : absl::StrSplit(value, ',')) {
+    option = absl::StripAsciiWhitespace(option);
+    if (absl::EqualsIgnoreCase(option, "close")) head.says_close = true;
+    if (absl::EqualsIgnoreCase(option, "keep-alive")) {
+      head.says_keep_alive = true;
+    }
+  }
+}
+
 // What a field means for the message itself.
 HttpParse TakeField(const HttpField& field, HttpHead& head, bool& has_host) {
   const auto is = [&field](absl::string_view name) {
@@ -155,12 +166,15 @@ HttpParse TakeField(const HttpField& field, HttpHead& head, bool& has_host) {
       head.host = field.value;
       break;
     case 6:
-      if (!is("expect")) break;
+      // RFC 9110 section 10.1.1: to be ignored in HTTP/1.0.
+      if (!is("expect") || head.minor_version == 0) break;
       if (!absl::EqualsIgnoreCase(field.value, "100-continue")) {
         return {Kind::kRejected, 417, "only 100-continue can be expected"};
       }
-      // RFC 9110 section 10.1.1: to be ignored in HTTP/1.0.
-      head.expects_continue = head.minor_version > 0;
+      head.expects_continue = true;
+      break;
+    case 10:
+      if (is("connection")) TakeConnection(field.value, head);
       break;
     case 14:
       if (is("content-length") && field.value.empty()) {
@@ -210,8 +224,12 @@ HttpParse TakeTarget(HttpHead& head) {
     if (head.method_name == "CONNECT") {
       return {Kind::kRejected, 501, "this server is no tunnel"};
     }
-    if (!absl::ConsumePrefix(&rest, "http://") &&
-        !absl::ConsumePrefix(&rest, "https://")) {
+    for (absl::string_view scheme : {"http://", "https://"}) {
+      if (!absl::StartsWithIgnoreCase(rest, scheme)) continue;
+      rest.remove_prefix(scheme.size());
+      break;
+    }
+    if (rest.size() == head.target.size()) {
       return Bad("the target must be a path or an http URL");
     }
     const absl::string_view host = rest.substr(0, rest.find_first_of("/?"));
@@ -269,8 +287,20 @@ HttpParse HttpParser::Rejected(llhttp_errno error,
   }
 }
 
+HttpParse HttpParser::TooLarge(absl::string_view bytes) {
+  if (bytes.substr(0, HttpHead::kMaxBytes).find('\n') ==
+      absl::string_view::npos) {
+    return {Kind::kRejected, 414, "the request line is too long"};
+  }
+  return {Kind::kRejected, 431, "the head is too large"};
+}
+
 HttpParse HttpParser::Parse(absl::string_view bytes, size_t scanned,
                             HttpHead* head) {
+  // llhttp would skip line ends here, whole or in part.
+  if (!bytes.empty() && !IsTokenChar(bytes[0])) {
+    return Bad("no method at the beginning");
+  }
   const HeadScan scan = ScanHead(bytes, scanned);
   switch (scan.kind) {
     case HeadScan::Kind::kComplete:
@@ -282,9 +312,7 @@ HttpParse HttpParser::Parse(absl::string_view bytes, size_t scanned,
     case HeadScan::Kind::kFolded:
       return Bad("a field must not be folded");
   }
-  if (scan.size > HttpHead::kMaxBytes) {
-    return {Kind::kRejected, 431, "too large a head"};
-  }
+  if (scan.size > HttpHead::kMaxBytes) return TooLarge(bytes);
   bytes = bytes.substr(0, scan.size);
   const llhttp_errno error = Execute(bytes);
   if (error != HPE_PAUSED) {
@@ -305,6 +333,7 @@ HttpParse HttpParser::Parse(absl::string_view bytes, size_t scanned,
       bytes.substr(0, elements_.target.data() - bytes.data() - 1);
   head->content_length = llhttp_.content_length;
   head->chunked = head->expects_continue = false;
+  head->says_close = head->says_keep_alive = false;
   head->host = head->path = head->query = {};
   if (!RequestLineIsTight(bytes, *head)) {
     return Bad("one space must stand between the parts of the request line");
@@ -315,11 +344,13 @@ HttpParse HttpParser::Parse(absl::string_view bytes, size_t scanned,
     if (taken.kind != Kind::kComplete) return taken;
   }
   if (!has_host && head->minor_version > 0) return Bad("no Host field");
-  head->keep_alive = llhttp_should_keep_alive(&llhttp_) != 0;
+  head->keep_alive =
+      !head->says_close && (head->minor_version > 0 || head->says_keep_alive);
   return TakeTarget(*head);
 }
 
 HttpParse HttpParser::Probe(absl::string_view bytes) {
+  if (bytes.size() > HttpHead::kMaxBytes) return TooLarge(bytes);
   const llhttp_errno error = Execute(bytes);
   if (error == HPE_OK) return {Kind::kIncomplete};
   return error == HPE_PAUSED ? Bad("malformed") : Rejected(error, bytes);

@@ -58,6 +58,9 @@ class HttpParser {
   // Costs as much as to parse it.
   HttpParse Probe(absl::string_view bytes);
 
+  // The answer to a head that is larger than kMaxBytes.
+  static HttpParse TooLarge(absl::string_view bytes);
+
   // After a complete head with a chunked body: llhttp's state, to go on with
   // (http_body.h).
   const llhttp_t& state() const { return llhttp_; }

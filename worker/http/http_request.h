@@ -57,12 +57,15 @@ class HttpRequest {
   const std::string& id() const;
   const Connection& connection() const { return connection_; }
 
+  // For the server: the body has come.
+  void SetBody(absl::string_view body) { body_ = body; }
+
  private:
   bool PeerIsTrusted() const;
 
   const HttpHead& head_;
   const HttpPathParameters& parameters_;
-  const absl::string_view body_;
+  absl::string_view body_;
   const Connection& connection_;
   mutable std::string id_;
 };

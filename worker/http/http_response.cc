@@ -153,6 +153,16 @@ HttpResponse HttpResponse::Redirect(absl::string_view location, int status) {
   return HttpResponse(status).Header("Location", location);
 }
 
+HttpResponse& HttpResponse::Status(int status) & {
+  if (broken_) return *this;
+  if (status < 200 || status > 599) {
+    Fail(absl::StrCat("a handler answers with the status ", status));
+    return *this;
+  }
+  status_ = status;
+  return *this;
+}
+
 HttpResponse& HttpResponse::Header(absl::string_view name,
                                    absl::string_view value) & {
   if (broken_) return *this;

@@ -24,7 +24,7 @@ namespace baton {
 class HttpResponse {
  public:
   HttpResponse() = default;
-  explicit HttpResponse(int status) : status_(status) {}
+  explicit HttpResponse(int status) { Status(status); }
   // InvalidArgument and OutOfRange are 400, Unauthenticated 401,
   // PermissionDenied 403, NotFound 404, AlreadyExists and Aborted 409,
   // FailedPrecondition 412, ResourceExhausted and Unavailable 503 with
@@ -39,10 +39,8 @@ class HttpResponse {
   // See Other: after a form, say.
   static HttpResponse Redirect(absl::string_view location, int status = 303);
 
-  HttpResponse& Status(int status) & {
-    status_ = status;
-    return *this;
-  }
+  // From 200 to 599; others are a failure too.
+  HttpResponse& Status(int status) &;
   HttpResponse&& Status(int status) && { return std::move(Status(status)); }
   // One more field of that name.
   HttpResponse& Header(absl::string_view name, absl::string_view value) &;

@@ -57,6 +57,15 @@ TEST(HttpResponseTest, NobodyElseWritesTheHead) {
   EXPECT_EQ(HttpResponse().ContentType("a\nb").status(), 500);
 }
 
+TEST(HttpResponseTest, OnlyFinalStatuses) {
+  for (int status : {-7, 0, 100, 103, 199, 600}) {
+    EXPECT_EQ(HttpResponse(status).status(), 500) << status;
+    EXPECT_EQ(HttpResponse::Text("x").Status(status).status(), 500);
+  }
+  EXPECT_EQ(HttpResponse::Text("x").Header("A", "b\nc").Status(201).status(),
+            500);
+}
+
 TEST(HttpResponseTest, ASharedBodyIsNotCopied) {
   const auto body = std::make_shared<const std::string>(1000, 'x');
   const HttpResponse response = HttpResponse().SharedBody(body);

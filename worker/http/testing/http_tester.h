@@ -57,6 +57,9 @@ class HttpTester {
 
   Pair& pair() { return *pair_; }
   HttpWorker& worker() { return worker_; }
+  // For pairs of the test's own, beside.
+  SimulatedClock& clock() { return clock_; }
+  const StreamSettings& settings() const { return settings_; }
   void Open();
 
  private:
