@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/base/attributes.h"
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "net/event_loop.h"
@@ -240,27 +241,45 @@ Task<bool> ServeRequest(Connection* conn) {
   }
 }
 
+// Not part of the coroutine: what it needs would be in the frame of every idle
+// connection.
+ABSL_ATTRIBUTE_NOINLINE Batch AnswerBatch(Connection& conn,
+                                          absl::string_view bytes) {
+  return BatchAnswerer(conn, bytes).Answer();
+}
+
+// What is seldom behind a batch. False: the connection is to be closed.
+Task<bool> GoOn(Connection* conn, Batch::Next next,
+                std::unique_ptr<LargeResponse> large) {
+  if (large != nullptr) {
+    const bool sent = co_await SendLarge(conn, std::move(large));
+    if (!sent) co_return false;
+  }
+  if (next == Batch::Next::kRead) co_return true;
+  if (next == Batch::Next::kRequest) {
+    const bool goes_on = co_await ServeRequest(conn);
+    co_return goes_on;
+  }
+  if (next == Batch::Next::kLinger) co_await LingeringClose(conn);
+  co_return false;
+}
+
 }  // namespace
 
 Task<> ServeHttp(Connection conn) {
   while (auto chunk = co_await conn.Peek(1, {.idle = true})) {
-    Batch batch = BatchAnswerer(conn, *chunk).Answer();
+    Batch batch = AnswerBatch(conn, *chunk);
     if (batch.size > 0) {
       const IoError sent = co_await conn.Write(
           {ConnectionTable::Current().scratch(), batch.size});
       if (sent != IoError::kOk) co_return;
     }
-    if (batch.large != nullptr) {
-      const bool sent = co_await SendLarge(&conn, std::move(batch.large));
-      if (!sent) co_return;
+    if (batch.large == nullptr) {
+      if (batch.next == Batch::Next::kRead) continue;
+      if (batch.next == Batch::Next::kClose) co_return;
     }
-    if (batch.next == Batch::Next::kRead) continue;
-    if (batch.next == Batch::Next::kClose) co_return;
-    if (batch.next == Batch::Next::kLinger) {
-      co_await LingeringClose(&conn);
-      co_return;
-    }
-    const bool goes_on = co_await ServeRequest(&conn);
+    const bool goes_on =
+        co_await GoOn(&conn, batch.next, std::move(batch.large));
     if (!goes_on) co_return;
   }
 }
