@@ -30,8 +30,8 @@ void Burn() {
   }
 }
 
-// As slow as any call that waits for somebody else.
-void SleepFor(int milliseconds) { poll(nullptr, 0, milliseconds); }
+// What the pool is for: a call that waits for somebody else, here for nobody.
+void Block(int milliseconds) { poll(nullptr, 0, milliseconds); }
 
 std::string Reply(const absl::Status& status) {
   return status.ok() ? "done\n" : absl::StrCat(status.message(), "\n");
@@ -52,7 +52,7 @@ baton::Task<> SleepService(baton::Connection conn) {
       break;
     }
     const absl::Status status = co_await baton::Offload(
-        {.name = "sleep", .wait_for_room = true}, SleepFor, milliseconds);
+        {.name = "sleep", .wait_for_room = true}, Block, milliseconds);
     const std::string reply = Reply(status);
     if (co_await conn.Write(reply) != baton::IoError::kOk) break;
   }

@@ -28,7 +28,8 @@ StreamService& StreamService::WithListenerData(ListenerDataMaker make) {
 }
 
 HttpService& Services::Http(absl::string_view scheme) {
-  HttpService& http = *https_.emplace_back(std::make_unique<HttpService>());
+  HttpService& http =
+      *http_services_.emplace_back(std::make_unique<HttpService>());
   StreamService& stream = Stream(scheme, ServeHttp);
   for (absl::string_view option : kHttpListenerOptions) {
     stream.WithOption(option);

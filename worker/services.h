@@ -108,7 +108,7 @@ class Services {
 
  private:
   std::map<std::string, StreamService, std::less<>> streams_;
-  std::vector<std::unique_ptr<HttpService>> https_;
+  std::vector<std::unique_ptr<HttpService>> http_services_;
   std::map<std::string, DatagramHandler, std::less<>> datagrams_;
   std::vector<absl::Status (*)()> start_;
   std::vector<void (*)()> stop_;

@@ -47,6 +47,7 @@ struct Pair::Wire {
   size_t read_limit = std::numeric_limits<size_t>::max();
   size_t window = std::numeric_limits<size_t>::max();
   int64_t unsent = 0;
+  int writes = 0;
 };
 
 class Pair::MemoryTransport final : public Transport {
@@ -65,6 +66,7 @@ class Pair::MemoryTransport final : public Transport {
 
   ssize_t Write(const iovec* parts, int count) override {
     if (wire_->reset || wire_->write_closed) return -EPIPE;
+    ++wire_->writes;
     size_t written = 0;
     for (int i = 0; i < count && wire_->window > 0; ++i) {
       const size_t size = std::min(parts[i].iov_len, wire_->window);
@@ -174,6 +176,7 @@ void Pair::Reset() {
   Notify(EPOLLIN | EPOLLERR | EPOLLHUP);
 }
 
+int Pair::writes() const { return wire_->writes; }
 std::string Pair::Received() { return std::exchange(wire_->from_handler, {}); }
 std::string Pair::ReceivedUrgent() {
   return std::exchange(wire_->urgent_from_handler, {});

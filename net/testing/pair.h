@@ -62,6 +62,8 @@ class Pair {
 
   // What the handler has written since the last call.
   std::string Received();
+  // How often it has tried to write, which with a socket is a system call each.
+  int writes() const;
   // Bytes it sent out of band, since the last call.
   std::string ReceivedUrgent();
   // The handler has ended, so the connection is closed.

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include <array>
 #include <charconv>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +10,9 @@
 
 namespace baton {
 namespace {
+
+// A body up to here is copied behind its head and sent in one piece.
+constexpr size_t kMaxCopiedBody = 16 * 1024;
 
 char* Put(char* to, absl::string_view text) {
   memcpy(to, text.data(), text.size());
@@ -66,6 +70,23 @@ std::string HeadText(const HttpResponse& response, uint64_t body_size,
       ComposeHead(response, body_size, framing, worker, text.data());
   text.resize(end - text.data());
   return text;
+}
+
+Task<IoError> SendResponse(Connection* conn, const HttpResponse* response,
+                           HttpFraming framing) {
+  absl::string_view body = response->body();
+  std::string head =
+      HeadText(*response, body.size(), framing, HttpWorker::Current());
+  if (framing.head_only || !HttpStatusHasBody(response->status())) body = {};
+  IoError sent = IoError::kOk;
+  if (body.size() <= kMaxCopiedBody) {
+    head.append(body.data(), body.size());
+    sent = co_await conn->Write(head);
+  } else {
+    const std::array<absl::string_view, 2> parts = {head, body};
+    sent = co_await conn->WriteParts(parts);
+  }
+  co_return sent;
 }
 
 void CountResponse(int status, HttpWorker& worker) {

@@ -8,6 +8,10 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "net/connection.h"
+#include "net/io_error.h"
+#include "net/task.h"
+#include "worker/http/http_head.h"
 #include "worker/http/http_response.h"
 #include "worker/http/http_worker.h"
 
@@ -28,6 +32,17 @@ struct HttpFraming {
   Length length = Length::kKnown;
 };
 
+// Of the answer to `head`. `close`: what the server wants, whatever the client
+// does.
+inline HttpFraming FramingFor(const HttpHead& head, bool close,
+                              bool server_header) {
+  close = close || !head.keep_alive;
+  return {.head_only = head.method == HttpMethod::kHead,
+          .close = close,
+          .says_keep_alive = head.minor_version == 0 && !close,
+          .server_header = server_header};
+}
+
 // A head is no longer than that.
 inline size_t ComposedHeadBound(const HttpResponse& response) {
   constexpr size_t kOurs = 256;
@@ -42,6 +57,11 @@ char* ComposeHead(const HttpResponse& response, uint64_t body_size,
 // The same as text.
 std::string HeadText(const HttpResponse& response, uint64_t body_size,
                      const HttpFraming& framing, HttpWorker& worker);
+
+// Sends all of a response that is not streamed. `response` stays until it is
+// sent.
+Task<IoError> SendResponse(Connection* conn, const HttpResponse* response,
+                           HttpFraming framing);
 
 // Counts a response that is about to be sent, and its request with it.
 void CountResponse(int status, HttpWorker& worker);

@@ -2,9 +2,7 @@
 
 #include <string.h>
 
-#include <array>
 #include <memory>
-#include <string>
 #include <utility>
 
 #include "absl/base/attributes.h"
@@ -88,25 +86,18 @@ class BatchAnswerer {
         listener_.service->Find(head.method, head.path, &parameters).route;
     if (route == nullptr ||
         !std::holds_alternative<HttpFunction>(route->handler) ||
-        head.content_length >
-            route->options.max_body.value_or(listener_.max_body)) {
+        head.content_length > listener_.MaxBody(route)) {
       return Batch::Next::kRequest;
     }
     const absl::string_view body = rest_.substr(head.size, head.content_length);
     const HttpRequest request(head, parameters, body, conn_);
     HttpResponse response = std::get<HttpFunction>(route->handler)(request);
-    if (!response.failure().empty()) {
-      internal::ReportFailure(request, response, worker_);
-    }
-    const bool close = !head.keep_alive || conn_.draining();
-    const HttpFraming framing = {
-        .head_only = head.method == HttpMethod::kHead,
-        .close = close,
-        .says_keep_alive = head.minor_version == 0 && !close,
-        .server_header = listener_.server_header};
+    internal::ReportFailure(request, response, worker_);
+    const HttpFraming framing =
+        FramingFor(head, conn_.draining(), listener_.server_header);
     rest_.remove_prefix(head.size + body.size());
     Append(response, framing, batch);
-    return close ? Batch::Next::kClose : Batch::Next::kRead;
+    return framing.close ? Batch::Next::kClose : Batch::Next::kRead;
   }
 
   void Append(HttpResponse& response, const HttpFraming& framing,
@@ -132,23 +123,6 @@ class BatchAnswerer {
   char* at_;
 };
 
-Task<bool> SendLarge(Connection* conn, std::unique_ptr<LargeResponse> large) {
-  const HttpResponse& response = large->response;
-  const absl::string_view body = response.body();
-  const std::string head =
-      HeadText(response, body.size(), large->framing, HttpWorker::Current());
-  const std::array<absl::string_view, 2> parts = {head, body};
-  const bool head_only =
-      large->framing.head_only || !HttpStatusHasBody(response.status());
-  IoError sent = IoError::kOk;
-  if (head_only) {
-    sent = co_await conn->Write(head);
-  } else {
-    sent = co_await conn->WriteParts(parts);
-  }
-  co_return sent == IoError::kOk;
-}
-
 // A request that is against the rules: its answer, and the end.
 Task<> Refuse(Connection* conn, HttpParse why) {
   HttpWorker& worker = HttpWorker::Current();
@@ -158,17 +132,13 @@ Task<> Refuse(Connection* conn, HttpParse why) {
       .Add(1);
   CountResponse(why.status, worker);
   const HttpResponse response = ErrorResponse(why.status, why.reason);
-  std::string text = HeadText(
-      response, response.body().size(),
-      {.close = true, .server_header = listener.server_header}, worker);
-  text.append(response.body().data(), response.body().size());
-  const IoError sent = co_await conn->Write(text);
+  const HttpFraming framing = {.close = true,
+                               .server_header = listener.server_header};
+  const IoError sent = co_await SendResponse(conn, &response, framing);
   if (sent == IoError::kOk) co_await LingeringClose(conn);
 }
 
-// Receives the head of a request, whose first bytes are there. False: there is
-// none, and whoever sent something else was told. True: worker.scratch_head()
-// is it, and it is unread.
+// Looks at a head as it grows; keeps what need not be looked at again.
 class HeadReceiver {
  public:
   // What to do with the bytes that are there.
@@ -208,7 +178,7 @@ Task<bool> ServeRequest(Connection* conn) {
         at_least, {.timeout = absl::Nanoseconds(
                        end > loop.now_nanos() ? end - loop.now_nanos() : -1)});
     HttpParse parsed = {HttpParse::Kind::kRejected, 408,
-                        "The request took too long"};
+                        "the request took too long"};
     if (there) {
       // Robust towards clients that end a body with a line end too many: RFC
       // 9112 section 2.2.
@@ -252,8 +222,9 @@ ABSL_ATTRIBUTE_NOINLINE Batch AnswerBatch(Connection& conn,
 Task<bool> GoOn(Connection* conn, Batch::Next next,
                 std::unique_ptr<LargeResponse> large) {
   if (large != nullptr) {
-    const bool sent = co_await SendLarge(conn, std::move(large));
-    if (!sent) co_return false;
+    const IoError sent =
+        co_await SendResponse(conn, &large->response, large->framing);
+    if (sent != IoError::kOk) co_return false;
   }
   if (next == Batch::Next::kRead) co_return true;
   if (next == Batch::Next::kRequest) {

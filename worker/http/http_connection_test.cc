@@ -56,12 +56,6 @@ Task<> Counts(HttpCall call) {
   }
 }
 
-// One of status 0 if there is none.
-HttpAnswer First(absl::string_view bytes) {
-  std::vector<HttpAnswer> answers = HttpTester::Parse(bytes);
-  return answers.empty() ? HttpAnswer() : std::move(answers.front());
-}
-
 class HttpConnectionTest : public ::testing::Test {
  protected:
   HttpConnectionTest() {
@@ -144,7 +138,9 @@ TEST_F(HttpConnectionTest, OneBatchIsOneWrite) {
   std::string bytes;
   for (int i = 0; i < 16; ++i) absl::StrAppend(&bytes, kGet);
   const uint64_t before = pair().table().counters().requests.value();
+  const int writes = pair().writes();
   EXPECT_EQ(HttpTester::Parse(tester().Exchange(bytes)).size(), 16u);
+  EXPECT_EQ(pair().writes() - writes, 1);
   EXPECT_EQ(pair().table().counters().requests.value() - before, 16u);
 }
 
@@ -160,7 +156,7 @@ TEST_F(HttpConnectionTest, CloseMeansClose) {
   EXPECT_TRUE(pair().closed());
   EXPECT_EQ(tester().Get("/waits", "Connection: close\r\n").status, 0);
   pair().Advance(absl::Seconds(6));
-  EXPECT_EQ(First(pair().Received()).Header("Connection"), "close");
+  EXPECT_EQ(HttpTester::First(pair().Received()).Header("Connection"), "close");
   EXPECT_TRUE(pair().closed());
 }
 
@@ -239,7 +235,7 @@ TEST_F(HttpConnectionTest, ContinueIsSaidWhenTheBodyIsWanted) {
       "POST /store HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n"
       "Content-Length: 3\r\n\r\n");
   EXPECT_EQ(bytes, "HTTP/1.1 100 Continue\r\n\r\n");
-  EXPECT_EQ(First(tester().Exchange("abc")).body, "abc");
+  EXPECT_EQ(HttpTester::First(tester().Exchange("abc")).body, "abc");
   // And not when it is not; whether it comes all the same, nobody knows.
   bytes = tester().Exchange(
       "POST /no HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n"
@@ -312,7 +308,7 @@ TEST_F(HttpConnectionTest, ABodyHasTheTimeThatItsSizeTakes) {
     pair().Advance(absl::Seconds(25));
     pair().Send(std::string(50'000, 'x'));
   }
-  EXPECT_EQ(First(pair().Received()).body.size(), 500'000u);
+  EXPECT_EQ(HttpTester::First(pair().Received()).body.size(), 500'000u);
 }
 
 TEST_F(HttpConnectionTest, AnIdleConnectionIsReapedWithoutAWord) {
@@ -344,7 +340,7 @@ TEST_F(HttpConnectionTest, ADrainAnswersAndSaysClose) {
   pair().Send("GET /waits HTTP/1.1\r\nHost: h\r\n\r\n");
   pair().Drain();
   pair().Advance(absl::Seconds(6));
-  EXPECT_EQ(First(pair().Received()).Header("Connection"), "close");
+  EXPECT_EQ(HttpTester::First(pair().Received()).Header("Connection"), "close");
   EXPECT_TRUE(pair().closed());
 }
 
@@ -353,7 +349,7 @@ TEST_F(HttpConnectionTest, HalfARequestIsAnsweredInADrain) {
   pair().Send("GET / HTTP/1.1\r\nHo");
   pair().Drain();
   pair().Send("st: h\r\n\r\n");
-  EXPECT_EQ(First(pair().Received()).Header("Connection"), "close");
+  EXPECT_EQ(HttpTester::First(pair().Received()).Header("Connection"), "close");
   EXPECT_TRUE(pair().closed());
 }
 

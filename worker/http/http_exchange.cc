@@ -17,8 +17,6 @@
 namespace baton::internal {
 namespace {
 
-// A response up to here is copied behind its head and sent in one piece.
-constexpr size_t kMaxCopiedBody = 16 * 1024;
 // So much of a body that nobody wants is read for the sake of the connection.
 constexpr uint64_t kMaxSkippedBody = 64 * 1024;
 constexpr absl::Duration kLinger = absl::Seconds(2);
@@ -30,11 +28,6 @@ constexpr absl::Duration kNow = absl::Nanoseconds(-1);
 constexpr uint64_t kMinBodyBytesPerSecond = 1024;
 
 constexpr char kContinue[] = "HTTP/1.1 100 Continue\r\n\r\n";
-
-uint64_t MaxBodyOf(const HttpRoute* route, const HttpListener& listener) {
-  return route == nullptr ? listener.max_body
-                          : route->options.max_body.value_or(listener.max_body);
-}
 
 }  // namespace
 
@@ -66,7 +59,7 @@ HttpExchange::HttpExchange(Connection* conn, const HttpHead& head,
       owned_(head, bytes),
       match_(listener_.service->Find(owned_.head().method, owned_.head().path,
                                      &parameters_)),
-      max_body_(MaxBodyOf(match_.route, listener_)),
+      max_body_(listener_.MaxBody(match_.route)),
       decoder_(owned_.head(), worker_.parser().state(), max_body_),
       request_(owned_.head(), parameters_, {}, *conn_),
       body_ended_(!head.has_body()),
@@ -102,7 +95,7 @@ Task<bool> HttpExchange::Run() {
   }
   if (!response.has_value()) {
     worker_.counters().handler_failures.Add(1);
-    response = ErrorResponse(503, "The handler took too long");
+    response = ErrorResponse(503, "the handler took too long");
     response->Header("Retry-After", "1");
   }
   CHECK(!begun_) << "a handler that sends parts returns Task<>";
@@ -132,7 +125,7 @@ Task<bool> HttpExchange::Stream() {
   if (!begun_) {
     HttpResponse response =
         in_time ? HttpResponse(absl::InternalError("the handler sent nothing"))
-                : ErrorResponse(503, "The handler took too long");
+                : ErrorResponse(503, "the handler took too long");
     if (in_time && rejected_ == 0 && !lost_) {
       ReportFailure(request_, response, worker_);
     }
@@ -171,13 +164,9 @@ Task<bool> HttpExchange::Finish(bool close) {
 }
 
 HttpFraming HttpExchange::Framing() const {
-  const HttpHead& head = owned_.head();
-  const bool close =
-      !head.keep_alive || conn_->draining() || rejected_ != 0 || !MaySkipBody();
-  return {.head_only = head.method == HttpMethod::kHead,
-          .close = close,
-          .says_keep_alive = !close && head.minor_version == 0,
-          .server_header = listener_.server_header};
+  return FramingFor(owned_.head(),
+                    conn_->draining() || rejected_ != 0 || !MaySkipBody(),
+                    listener_.server_header);
 }
 
 Task<bool> HttpExchange::Respond(HttpResponse response) {
@@ -186,18 +175,7 @@ Task<bool> HttpExchange::Respond(HttpResponse response) {
   if (rejected_ != 0) response = ErrorResponse(rejected_, why_rejected_);
   const HttpFraming framing = Framing();
   CountResponse(response.status(), worker_);
-  absl::string_view body = response.body();
-  const uint64_t body_size = body.size();
-  if (framing.head_only || !HttpStatusHasBody(response.status())) body = {};
-  std::string head = HeadText(response, body_size, framing, worker_);
-  IoError sent = IoError::kOk;
-  if (body.size() <= kMaxCopiedBody) {
-    head.append(body.data(), body.size());
-    sent = co_await conn_->Write(head);
-  } else {
-    const std::array<absl::string_view, 2> parts = {head, body};
-    sent = co_await conn_->WriteParts(parts);
-  }
+  const IoError sent = co_await SendResponse(conn_, &response, framing);
   if (sent != IoError::kOk) co_return false;
   const bool goes_on = co_await Finish(framing.close);
   co_return goes_on;
@@ -244,7 +222,7 @@ void HttpExchange::Reject(int status, absl::string_view reason) {
 void HttpExchange::RejectReadError(IoError error) {
   switch (error) {
     case IoError::kTimeout:
-      return Reject(408, "The body took too long");
+      return Reject(408, "the body took too long");
     case IoError::kOverload:
       return Reject(503, "");
     case IoError::kCancelled:

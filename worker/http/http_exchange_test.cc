@@ -85,12 +85,6 @@ Task<> Endless(HttpCall call) {
   while (error == IoError::kOk) error = co_await call.Send(block);
 }
 
-// One of status 0 if there is none.
-HttpAnswer First(absl::string_view bytes) {
-  std::vector<HttpAnswer> answers = HttpTester::Parse(bytes);
-  return answers.empty() ? HttpAnswer() : std::move(answers.front());
-}
-
 class HttpExchangeTest : public ::testing::Test {
  protected:
   HttpExchangeTest() {
@@ -127,11 +121,11 @@ class HttpExchangeTest : public ::testing::Test {
 TEST_F(HttpExchangeTest, CoroutinesAndTheirTimeOut) {
   EXPECT_EQ(tester().Exchange("GET /waits HTTP/1.1\r\nHost: h\r\n\r\n"), "");
   pair().Advance(absl::Seconds(6));
-  EXPECT_EQ(First(pair().Received()).body, "ok /waits");
+  EXPECT_EQ(HttpTester::First(pair().Received()).body, "ok /waits");
   EXPECT_EQ(tester().Exchange("GET /impatient HTTP/1.1\r\nHost: h\r\n\r\n"),
             "");
   pair().Advance(absl::Seconds(2));
-  const HttpAnswer late = First(pair().Received());
+  const HttpAnswer late = HttpTester::First(pair().Received());
   EXPECT_EQ(late.status, 503);
   EXPECT_EQ(late.Header("Retry-After"), "1");
   EXPECT_EQ(tester().worker().counters().handler_failures.value(), 1u);
@@ -151,7 +145,7 @@ TEST_F(HttpExchangeTest, AHandlerThatFailsIs500AndCounted) {
 TEST_F(HttpExchangeTest, ServerSentEvents) {
   pair().Send("GET /ticks HTTP/1.1\r\nHost: h\r\n\r\n");
   pair().Advance(absl::Milliseconds(1500));
-  const HttpAnswer answer = First(pair().Received());
+  const HttpAnswer answer = HttpTester::First(pair().Received());
   EXPECT_EQ(answer.Header("Content-Type"), "text/event-stream");
   EXPECT_EQ(answer.Header("Cache-Control"), "no-cache");
   const std::string event =
@@ -186,7 +180,7 @@ TEST_F(HttpExchangeTest, TheFirstPartOfAStreamIsNobodyElses) {
   other.Send(absl::StrCat("GET / HTTP/1.1\r\nHost: h\r\nCookie: ",
                           std::string(300, 's'), "\r\n\r\n"));
   victim.SetWindow(100'000);
-  EXPECT_EQ(First(victim.Received()).body, std::string(40, 'A'));
+  EXPECT_EQ(HttpTester::First(victim.Received()).body, std::string(40, 'A'));
 }
 
 TEST_F(HttpExchangeTest, AStreamWithoutABodyWritesNone) {
@@ -204,7 +198,7 @@ TEST_F(HttpExchangeTest, NothingStandsInTheMidstOfAResponse) {
       "POST /early HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n"
       "Content-Length: 3\r\n\r\nabc");
   EXPECT_FALSE(absl::StrContains(bytes, "100 Continue")) << bytes;
-  EXPECT_EQ(First(bytes).body, "early abc");
+  EXPECT_EQ(HttpTester::First(bytes).body, "early abc");
   // And no upload is invited that will be refused.
   EXPECT_TRUE(absl::StartsWith(
       tester().Exchange("POST /store HTTP/1.1\r\nHost: h\r\n"
@@ -216,7 +210,7 @@ TEST_F(HttpExchangeTest, AHandlerThatGivesUpWaitingForABodyAnswers) {
   pair().Send(
       "POST /patience HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n");
   pair().Advance(absl::Seconds(2));
-  EXPECT_EQ(First(pair().Received()).status, 503);
+  EXPECT_EQ(HttpTester::First(pair().Received()).status, 503);
   pair().Send("abc");
   EXPECT_EQ(tester().Get("/").body, "root");
 }

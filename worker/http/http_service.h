@@ -64,6 +64,12 @@ struct HttpListener {
   // How long a body that is waited for may pause.
   absl::Duration body_timeout = absl::Seconds(30);
   bool server_header = true;
+
+  // Of a request for `route`, which may be null.
+  uint64_t MaxBody(const HttpRoute* route) const {
+    return route == nullptr ? max_body
+                            : route->options.max_body.value_or(max_body);
+  }
 };
 
 // The names of those options.

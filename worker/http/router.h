@@ -85,9 +85,8 @@ class HttpRouter {
     // The path has routes, and these are their methods: for 405. Else null.
     const std::string* allow = nullptr;
   };
-  // HEAD has the route of GET if it has none of its own, and OPTIONS none
-  // matches a route of its own only. `parameters` is written if there is a
-  // route.
+  // HEAD has the route of GET if it has none of its own. `parameters` are
+  // those of the route that is found.
   Match Find(HttpMethod method, absl::string_view path,
              HttpPathParameters* parameters) const;
 

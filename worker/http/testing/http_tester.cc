@@ -76,6 +76,11 @@ HttpAnswer HttpTester::Request(absl::string_view method,
   return parsed.empty() ? HttpAnswer() : std::move(parsed.front());
 }
 
+HttpAnswer HttpTester::First(absl::string_view bytes) {
+  std::vector<HttpAnswer> answers = Parse(bytes);
+  return answers.empty() ? HttpAnswer() : std::move(answers.front());
+}
+
 HttpAnswer HttpTester::Get(absl::string_view target, absl::string_view fields) {
   return Request("GET", target, fields, "");
 }

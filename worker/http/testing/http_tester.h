@@ -50,19 +50,23 @@ class HttpTester {
 
   // Raw bytes, and what comes back for them; see also pair().
   std::string Exchange(absl::string_view bytes);
-  // The answers that stand in `bytes`, one after the other. `methods`: of the
-  // requests, where a HEAD is among them.
+  // The answers that stand in `bytes`, one after the other. `head_only`: to
+  // HEAD requests.
   static std::vector<HttpAnswer> Parse(absl::string_view bytes,
                                        bool head_only = false);
+
+  // The first of them, or one of status 0.
+  static HttpAnswer First(absl::string_view bytes);
 
   Pair& pair() { return *pair_; }
   HttpWorker& worker() { return worker_; }
   // For pairs of the test's own, beside.
   SimulatedClock& clock() { return clock_; }
   const StreamSettings& settings() const { return settings_; }
-  void Open();
 
  private:
+  void Open();
+
   SimulatedClock clock_;
   HttpWorker worker_;
   StreamSettings settings_;
