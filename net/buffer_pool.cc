@@ -24,11 +24,11 @@ BufferPool::~BufferPool() {
 }
 
 BufferPtr BufferPool::Take(size_t size) {
-  if (size > max_bytes_ || size > std::numeric_limits<uint32_t>::max() / 2)
-    return Refuse();
   const size_t total =
-      std::max(kSmallest, std::bit_ceil(size + sizeof(Buffer)));
-  if (bytes_in_use_ + total > max_bytes_) return Refuse();
+      size > std::numeric_limits<uint32_t>::max() / 2
+          ? std::numeric_limits<size_t>::max()
+          : std::max(kSmallest, std::bit_ceil(size + sizeof(Buffer)));
+  if (!MayTake(total)) return nullptr;
   const auto size_class = static_cast<uint32_t>(std::countr_zero(total) -
                                                 std::countr_zero(kSmallest));
   Buffer* buffer;
@@ -47,9 +47,18 @@ BufferPtr BufferPool::Take(size_t size) {
   return BufferPtr(buffer);
 }
 
-BufferPtr BufferPool::Refuse() {
+bool BufferPool::MayTake(size_t bytes) {
+  if (bytes <= max_bytes_ - bytes_in_use_) return true;
   if (refused_ != nullptr) refused_->Add(1);
-  return nullptr;
+  return false;
+}
+
+bool BufferReservation::GrowTo(size_t bytes) {
+  if (bytes <= size_) return true;
+  if (!pool_.MayTake(bytes - size_)) return false;
+  pool_.bytes_in_use_ += bytes - size_;
+  size_ = bytes;
+  return true;
 }
 
 void BufferPool::Give(Buffer* buffer) {

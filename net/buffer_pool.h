@@ -15,7 +15,9 @@ namespace baton {
 // of a write that did not fit. Most connections never need one. Sizes are
 // powers of two; what is given back is kept for reuse up to a bound, and what
 // is in use is bounded too: beyond the bound Take returns null and the
-// operation ends with kOverload. Each such answer is counted. Not thread-safe.
+// operation ends with kOverload. Each such answer is counted. Memory that
+// others allocate for what a peer sends can be counted against the same bound
+// (BufferReservation). Not thread-safe.
 
 class BufferPool;
 
@@ -64,17 +66,36 @@ class BufferPool {
 
  private:
   friend struct BufferReturn;
+  friend class BufferReservation;
   static constexpr size_t kSmallest = 512;  // header included
   static constexpr size_t kClasses =
       9;  // up to 128 KiB; larger ones are not kept
   void Give(Buffer* buffer);
-  BufferPtr Refuse();
+  // Whether the bound allows so much more; counted if it does not.
+  bool MayTake(size_t bytes);
 
   const size_t max_bytes_;
   Counter* const refused_;
   size_t bytes_in_use_ = 0;
   size_t bytes_kept_ = 0;
   std::array<Buffer*, kClasses> kept_{};
+};
+
+// A share of a pool's bound for memory that is not the pool's. Given back at
+// the end; the pool outlives it.
+class BufferReservation {
+ public:
+  explicit BufferReservation(BufferPool& pool) : pool_(pool) {}
+  ~BufferReservation() { pool_.bytes_in_use_ -= size_; }
+  BufferReservation(const BufferReservation&) = delete;
+  BufferReservation& operator=(const BufferReservation&) = delete;
+
+  // False if the bound does not allow so much; what was reserved stays so.
+  bool GrowTo(size_t bytes);
+
+ private:
+  BufferPool& pool_;
+  size_t size_ = 0;
 };
 
 }  // namespace baton

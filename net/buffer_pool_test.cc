@@ -1,5 +1,6 @@
 #include "net/buffer_pool.h"
 
+#include <cstdint>
 #include <cstring>
 #include <vector>
 
@@ -40,6 +41,23 @@ TEST(BufferPool, RefusesBeyondItsBound) {
   EXPECT_EQ(refused.value(), 2u);
   one.reset();
   EXPECT_NE(pool.Take(1500), nullptr);
+}
+
+TEST(BufferPool, CountsWhatOthersAllocateAgainstItsBound) {
+  Counter refused;
+  BufferPool pool(4096, &refused);
+  {
+    BufferReservation body(pool);
+    EXPECT_TRUE(body.GrowTo(3000));
+    EXPECT_TRUE(body.GrowTo(2000));
+    EXPECT_EQ(pool.bytes_in_use(), 3000u);
+    EXPECT_EQ(pool.Take(1500), nullptr);
+    EXPECT_FALSE(body.GrowTo(4097));
+    EXPECT_FALSE(body.GrowTo(SIZE_MAX));
+    EXPECT_EQ(refused.value(), 3u);
+    EXPECT_TRUE(body.GrowTo(4096));
+  }
+  EXPECT_EQ(pool.bytes_in_use(), 0u);
 }
 
 TEST(BufferPool, KeepsNoMoreThanItsBound) {

@@ -35,7 +35,7 @@ struct alignas(64) TrafficCounters {
   Counter reaped_idle;        // idle reads that ended by idle_timeout
   Counter read_timeouts;      // other reads that ended by their time-out
   Counter write_timeouts;     // closed: the peer took no byte for write_timeout
-  Counter buffers_refused;    // operations that found no buffer memory
+  Counter buffers_refused;    // operations, bodies: no memory in the pool
   Counter refused_per_ip;     // closed at once: max_connections_per_ip
   Counter accept_pauses;      // accepting stopped for a while: limit or EMFILE
   Counter accept_errors;      // accept failed for one connection (ECONNABORTED)

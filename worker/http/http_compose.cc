@@ -25,16 +25,16 @@ char* ComposeHead(const HttpResponse& response, uint64_t body_size,
                   const HttpFraming& framing, HttpWorker& worker, char* to) {
   constexpr size_t kDigits = 20;
   if (response.status() == 200) {
-    to = Put(to, "HTTP/1.1 200 OK\r\n");
+    to = Put(to, worker.OkAndDate());
   } else {
     to = Put(to, "HTTP/1.1 ");
     to = std::to_chars(to, to + kDigits, response.status()).ptr;
     *to++ = ' ';
     to = Put(to, HttpReason(response.status()));
     to = Put(to, "\r\n");
+    to = Put(to, worker.DateField());
   }
   if (framing.server_header) to = Put(to, "Server: baton\r\n");
-  to = Put(to, worker.DateField());
   if (!response.content_type().empty()) {
     to = Put(to, "Content-Type: ");
     to = Put(to, response.content_type());
@@ -104,9 +104,11 @@ void CountResponse(int status, HttpWorker& worker) {
 }
 
 HttpResponse ErrorResponse(int status, absl::string_view reason) {
-  return HttpResponse::Text(
-             absl::StrCat(reason.empty() ? HttpReason(status) : reason, "\n"))
-      .Status(status);
+  HttpResponse response = HttpResponse::Text(
+      absl::StrCat(reason.empty() ? HttpReason(status) : reason, "\n"));
+  response.Status(status);
+  if (status == 503) response.Header("Retry-After", "1");
+  return response;
 }
 
 }  // namespace baton

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
 #include "glog/logging.h"
+#include "net/connection_table.h"
 #include "net/event_loop.h"
 #include "net/sleep.h"
 #include "net/with_deadline.h"
@@ -62,6 +63,7 @@ HttpExchange::HttpExchange(Connection* conn, const HttpHead& head,
       max_body_(listener_.MaxBody(match_.route)),
       decoder_(owned_.head(), worker_.parser().state(), max_body_),
       request_(owned_.head(), parameters_, {}, *conn_),
+      body_memory_(ConnectionTable::Current().buffers()),
       body_ended_(!head.has_body()),
       says_continue_(head.expects_continue && head.has_body()) {
   conn_->Consume(static_cast<uint32_t>(head.size));
@@ -96,7 +98,6 @@ Task<bool> HttpExchange::Run() {
   if (!response.has_value()) {
     worker_.counters().handler_failures.Add(1);
     response = ErrorResponse(503, "the handler took too long");
-    response->Header("Retry-After", "1");
   }
   CHECK(!begun_) << "a handler that sends parts returns Task<>";
   ReportFailure(request_, *response, worker_);
@@ -284,11 +285,14 @@ Task<absl::StatusOr<std::string>> HttpExchange::ReadBody() {
   std::string body;
   while (true) {
     const ReadResult part = co_await ReadSome();
-    if (part) {
+    if (part && !body_memory_.GrowTo(body.size() + part.size())) {
+      Reject(503, "");
+    } else if (part) {
       body.append(part.bytes().data(), part.bytes().size());
       continue;
+    } else if (part.error() == IoError::kEof && body_ended_) {
+      break;
     }
-    if (part.error() == IoError::kEof && body_ended_) break;
     if (rejected_ != 0) co_return absl::InvalidArgumentError(why_rejected_);
     if (lost_) co_return absl::UnavailableError("the client has gone");
     co_return absl::CancelledError("the task was asked to stop");
@@ -423,9 +427,8 @@ Task<> LingeringClose(Connection* conn) {
   }
 }
 
-void ReportFailure(const HttpRequest& request, HttpResponse& response,
-                   HttpWorker& worker) {
-  if (response.failure().empty()) return;
+void ReportThatItFailed(const HttpRequest& request, HttpResponse& response,
+                        HttpWorker& worker) {
   if (response.status() == 500) worker.counters().handler_failures.Add(1);
   // Overload is counted with the responses; a line for each would add to it.
   if (response.status() == 503) return;

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "net/buffer_pool.h"
 #include "net/connection.h"
 #include "net/task.h"
 #include "worker/http/http_body.h"
@@ -85,6 +86,9 @@ class HttpExchange {
   const uint64_t max_body_;
   HttpBodyDecoder decoder_;
   HttpRequest request_;
+  // What is held of a body that is wanted whole, until the response is out:
+  // bodies of many clients together are bounded like all else they send.
+  BufferReservation body_memory_;
   std::string body_text_;   // of a function
   int64_t body_since_ = 0;  // when it was first waited for
   bool body_ended_;
@@ -105,9 +109,15 @@ class HttpExchange {
 // destroy the response on its way - RFC 9112 section 9.6.
 Task<> LingeringClose(Connection* conn);
 
-// What a handler's failure makes known of itself.
-void ReportFailure(const HttpRequest& request, HttpResponse& response,
-                   HttpWorker& worker);
+// What a handler's failure, if this is one, makes known of itself.
+void ReportThatItFailed(const HttpRequest& request, HttpResponse& response,
+                        HttpWorker& worker);
+inline void ReportFailure(const HttpRequest& request, HttpResponse& response,
+                          HttpWorker& worker) {
+  if (!response.failure().empty()) {
+    ReportThatItFailed(request, response, worker);
+  }
+}
 
 }  // namespace baton::internal
 

@@ -15,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
+#include "net/buffer_pool.h"
 #include "net/sleep.h"
 #include "worker/http/http_call.h"
 #include "worker/http/http_connection.h"
@@ -140,6 +141,24 @@ TEST_F(HttpExchangeTest, AHandlerThatFailsIs500AndCounted) {
   EXPECT_EQ(tester().Get("/forgets").status, 500);
   EXPECT_EQ(tester().worker().counters().handler_failures.value(), 2u);
   EXPECT_EQ(tester().worker().counters().responses_5xx.value(), 2u);
+}
+
+TEST_F(HttpExchangeTest, BodiesOfAllClientsTogetherAreBounded) {
+  tester().Get("/");
+  BufferPool& pool = pair().table().buffers();
+  const uint64_t refused = pair().table().counters().buffers_refused.value();
+  {
+    BufferReservation others(pool);
+    ASSERT_TRUE(others.GrowTo(BufferPool::kDefaultMaxBytes - 100));
+    const HttpAnswer answer = tester().Post("/store", std::string(200, 'x'));
+    EXPECT_EQ(answer.status, 503);
+    EXPECT_EQ(answer.Header("Retry-After"), "1");
+    EXPECT_EQ(answer.Header("Connection"), "close");
+    EXPECT_EQ(pair().table().counters().buffers_refused.value(), refused + 1);
+  }
+  pair().Advance(absl::Seconds(3));  // it lingers
+  EXPECT_EQ(tester().Post("/store", std::string(200, 'x')).status, 200);
+  EXPECT_EQ(pool.bytes_in_use(), 0u);
 }
 
 TEST_F(HttpExchangeTest, ServerSentEvents) {

@@ -112,31 +112,49 @@ constexpr std::array<bool, 256> kHostChars = [] {
   return allowed;
 }();
 
+// The size of an address in brackets at the beginning of `host`; 0 if it is
+// none.
+size_t BracketedSize(absl::string_view host) {
+  const size_t end = host.find(']');
+  if (end == absl::string_view::npos || end < 3) return 0;
+  for (char c : host.substr(1, end - 1)) {
+    if (!absl::ascii_isxdigit(static_cast<unsigned char>(c)) && c != ':' &&
+        c != '.') {
+      return 0;
+    }
+  }
+  return end + 1;
+}
+
 // uri-host [":" port] of RFC 9110 section 7.2, by its characters; empty is
 // allowed.
 bool IsHost(absl::string_view host) {
-  const bool bracketed = absl::StartsWith(host, "[");
-  if (bracketed) {
-    const size_t end = host.find(']');
-    if (end == absl::string_view::npos || end < 3) return false;
-    for (char c : host.substr(1, end - 1)) {
-      if (!absl::ascii_isxdigit(static_cast<unsigned char>(c)) && c != ':' &&
-          c != '.') {
-        return false;
-      }
-    }
-    host.remove_prefix(end + 1);
-    if (!host.empty() && host[0] != ':') return false;
-  }
   size_t size = 0;
-  while (size < host.size() && host[size] != ':') {
-    if (!kHostChars[static_cast<unsigned char>(host[size++])]) return false;
+  if (absl::StartsWith(host, "[")) {
+    size = BracketedSize(host);
+  } else {
+    while (size < host.size() &&
+           kHostChars[static_cast<unsigned char>(host[size])]) {
+      ++size;
+    }
   }
   if (size == host.size()) return true;
+  if (size == 0 || host[size] != ':') return false;
   const absl::string_view port = host.substr(size + 1);
-  if (port.size() > 5 || (size == 0 && !bracketed)) return false;
-  return std::all_of(port.begin(), port.end(),
-                     [](char c) { return c >= '0' && c <= '9'; });
+  return port.size() <= 5 && std::all_of(port.begin(), port.end(), [](char c) {
+           return c >= '0' && c <= '9';
+         });
+}
+
+// `lower` has small letters and '-' only, and `name` is a token of its length:
+// so a bit tells small from capital, and nothing else has the same others.
+template <size_t kSize>
+bool IsNamed(absl::string_view name, const char (&lower)[kSize]) {
+  unsigned difference = 0;
+  for (size_t i = 0; i < kSize - 1; ++i) {
+    difference |= static_cast<unsigned>((name[i] | 0x20) ^ lower[i]);
+  }
+  return difference == 0;
 }
 
 // RFC 9112 section 9.3. `close` goes before `keep-alive`, wherever they stand.
@@ -152,14 +170,11 @@ void TakeConnection(absl::string_view value, HttpHead& head) {
 
 // What a field means for the message itself.
 HttpParse TakeField(const HttpField& field, HttpHead& head, bool& has_host) {
-  const auto is = [&field](absl::string_view name) {
-    return absl::EqualsIgnoreCase(field.name, name);
-  };
   switch (field.name.size()) {
     case 0:
       return Bad("a field without a name");
     case 4:
-      if (!is("host")) break;
+      if (!IsNamed(field.name, "host")) break;
       if (has_host) return Bad("more than one Host field");
       if (!IsHost(field.value)) return Bad("bad Host field");
       has_host = true;
@@ -167,22 +182,22 @@ HttpParse TakeField(const HttpField& field, HttpHead& head, bool& has_host) {
       break;
     case 6:
       // RFC 9110 section 10.1.1: to be ignored in HTTP/1.0.
-      if (!is("expect") || head.minor_version == 0) break;
+      if (!IsNamed(field.name, "expect") || head.minor_version == 0) break;
       if (!absl::EqualsIgnoreCase(field.value, "100-continue")) {
         return {Kind::kRejected, 417, "only 100-continue can be expected"};
       }
       head.expects_continue = true;
       break;
     case 10:
-      if (is("connection")) TakeConnection(field.value, head);
+      if (IsNamed(field.name, "connection")) TakeConnection(field.value, head);
       break;
     case 14:
-      if (is("content-length") && field.value.empty()) {
+      if (IsNamed(field.name, "content-length") && field.value.empty()) {
         return Bad("Content-Length without a number");
       }
       break;
     case 17:
-      if (!is("transfer-encoding")) break;
+      if (!IsNamed(field.name, "transfer-encoding")) break;
       if (head.chunked) return Bad("more than one Transfer-Encoding field");
       if (!absl::EqualsIgnoreCase(field.value, "chunked")) {
         return Bad("the transfer coding must be chunked");

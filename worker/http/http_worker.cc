@@ -10,6 +10,8 @@
 namespace baton {
 namespace {
 
+constexpr absl::string_view kOk = "HTTP/1.1 200 OK\r\n";
+
 constinit thread_local HttpWorker* current = nullptr;
 
 constexpr int kLogsPerSecond = 10;
@@ -40,17 +42,21 @@ HttpWorker& HttpWorker::Current() {
   return *current;
 }
 
-absl::string_view HttpWorker::DateField() {
+absl::string_view HttpWorker::OkAndDate() {
   const time_t now = WallSecond();
   if (now != date_second_) {
     date_second_ = now;
-    date_field_ = absl::StrCat(
-        "Date: ",
+    ok_and_date_ = absl::StrCat(
+        kOk, "Date: ",
         absl::FormatTime("%a, %d %b %Y %H:%M:%S GMT", absl::FromTimeT(now),
                          absl::UTCTimeZone()),
         "\r\n");
   }
-  return date_field_;
+  return ok_and_date_;
+}
+
+absl::string_view HttpWorker::DateField() {
+  return OkAndDate().substr(kOk.size());
 }
 
 std::string HttpWorker::NewRequestId() {

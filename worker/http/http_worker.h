@@ -45,6 +45,8 @@ class HttpWorker {
   // "Date: Sat, 21 Nov 2026 02:14:10 GMT\r\n" of the wall clock, whatever that
   // does. Valid until the next call.
   absl::string_view DateField();
+  // The same behind the status line of a 200.
+  absl::string_view OkAndDate();
   // Of no other request of any worker.
   std::string NewRequestId();
   // For what a client can cause: false if it was said too often in this
@@ -59,7 +61,7 @@ class HttpWorker {
   HttpHead scratch_head_;
   HttpPathParameters scratch_parameters_;
   time_t date_second_ = -1;
-  std::string date_field_;
+  std::string ok_and_date_;
   const uint64_t id_prefix_;
   uint64_t ids_ = 0;
   time_t log_second_ = 0;
