@@ -145,10 +145,9 @@ TEST_F(HttpExchangeTest, AHandlerThatFailsIs500AndCounted) {
 
 TEST_F(HttpExchangeTest, BodiesOfAllClientsTogetherAreBounded) {
   tester().Get("/");
-  BufferPool& pool = pair().table().buffers();
   const uint64_t refused = pair().table().counters().buffers_refused.value();
   {
-    BufferReservation others(pool);
+    BufferReservation others(pair().table().buffers());
     ASSERT_TRUE(others.GrowTo(BufferPool::kDefaultMaxBytes - 100));
     const HttpAnswer answer = tester().Post("/store", std::string(200, 'x'));
     EXPECT_EQ(answer.status, 503);
@@ -158,7 +157,7 @@ TEST_F(HttpExchangeTest, BodiesOfAllClientsTogetherAreBounded) {
   }
   pair().Advance(absl::Seconds(3));  // it lingers
   EXPECT_EQ(tester().Post("/store", std::string(200, 'x')).status, 200);
-  EXPECT_EQ(pool.bytes_in_use(), 0u);
+  EXPECT_EQ(pair().table().buffers().bytes_in_use(), 0u);
 }
 
 TEST_F(HttpExchangeTest, ServerSentEvents) {
