@@ -38,6 +38,7 @@
 #include "net/datagram_socket.h"
 #include "net/sleep.h"
 #include "net/task.h"
+#include "worker/application_metrics.h"
 #include "worker/http/http_call.h"
 #include "worker/http/http_request.h"
 #include "worker/http/http_response.h"

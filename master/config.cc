@@ -7,10 +7,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "master/flag_values.h"
+#include "master/helper_services.h"
 #include "net/endpoint.h"
 #include "net/quote.h"
 #include "net/socket_options.h"
 #include "net/units.h"
+#include "worker/services.h"
 
 namespace baton {
 namespace {
@@ -85,6 +87,25 @@ absl::Status CheckListeners(const ServiceRules& rules,
   return absl::OkStatus();
 }
 
+// Those of the master's children.
+absl::Status CheckAdmin(const std::vector<ListenUrl>& listen,
+                        std::vector<ListenUrl>& admin) {
+  Services services;
+  RegisterHelperServices(HelperKind::kAdmin, services);
+  for (ListenUrl& url : admin) {
+    absl::Status status = services.Check(url);
+    if (status.ok()) status = Resolve(url);
+    if (!status.ok()) return status;
+    for (const ListenUrl& other : listen) {
+      if (!InTheWay(url, other)) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat(Quote(url.text), " is in the way of ", Quote(other.text),
+                       " in --listen"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 void ReadRunAs(FlagReader& reader, std::optional<RunAs>& run_as) {
   const std::string user = FlagValue("user");
   const std::string group = FlagValue("group");
@@ -144,6 +165,9 @@ absl::StatusOr<Config> ReadConfig(const FlagSourceNames& sources,
   reader.Read("worker_memory", ParseSize, config.worker_memory);
   reader.Read("pin_workers", ParseBool, config.pin_workers);
   reader.Read("listen", ParseListeners, config.listen);
+  reader.Read("admin", ParseListeners, config.admin);
+  reader.Read("control", ParseControlPath, config.control);
+  config.control_is_default = sources.find("control") == sources.end();
   ReadWorkerSettings(reader, config.worker);
   reader.Read("ready_timeout", ParseReadyTimeout, config.ready_timeout);
   reader.Read("crash_loop_limit", ParseCrashLoopLimit, config.crash_loop_limit);
@@ -157,6 +181,16 @@ absl::StatusOr<Config> ReadConfig(const FlagSourceNames& sources,
   if (reader.status().ok()) {
     const absl::Status listeners = CheckListeners(rules, config.listen);
     if (!listeners.ok()) reader.Fail("listen", listeners.message());
+  }
+  if (reader.status().ok()) {
+    const absl::Status admin = CheckAdmin(config.listen, config.admin);
+    if (!admin.ok()) reader.Fail("admin", admin.message());
+  }
+  for (ListenUrl& url : config.control) {
+    if (!reader.status().ok()) break;
+    if (absl::Status control = Resolve(url); !control.ok()) {
+      reader.Fail("control", control.message());
+    }
   }
   if (!reader.status().ok()) return reader.status();
   config.warnings = Warnings(config);

@@ -40,6 +40,11 @@ struct Config {
 
   // At least one; host names looked up; no two in each other's way.
   std::vector<ListenUrl> listen;
+  // Where the master's children serve, looked up too: the read-only port, and
+  // the control socket (one or none).
+  std::vector<ListenUrl> admin;
+  std::vector<ListenUrl> control;
+  bool control_is_default = false;  // nobody has asked for it
   // Also holds drain_timeout and stop_timeout, which the master goes by, too.
   WorkerSettings worker;
 

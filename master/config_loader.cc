@@ -2,7 +2,10 @@
 
 #include <set>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "gflags/gflags.h"
 #include "glog/logging.h"
 #include "master/flag_file.h"
@@ -16,19 +19,36 @@ void Append(const std::vector<FlagSetting>& from,
   to.insert(to.end(), from.begin(), from.end());
 }
 
-// Of --check, which may be in the environment or on the command line.
-absl::StatusOr<bool> WantsCheck(const std::vector<FlagSetting>& settings) {
-  bool check = false;
+// Of a switch like --check, which may be in the environment or on the command
+// line.
+absl::StatusOr<bool> Wants(absl::string_view flag,
+                           const std::vector<FlagSetting>& settings) {
+  bool wanted = false;
   for (const FlagSetting& setting : settings) {
-    if (setting.name != "check") continue;
+    if (setting.name != flag) continue;
     const absl::StatusOr<bool> value = ParseBool(setting.value);
     if (!value.ok()) {
       return absl::InvalidArgumentError(
           absl::StrCat(setting.source, ": ", value.status().message()));
     }
-    check = *value;
+    wanted = *value;
   }
-  return check;
+  return wanted;
+}
+
+// What to do instead of serving.
+absl::StatusOr<StartAction> ActionFor(
+    const std::vector<FlagSetting>& settings) {
+  constexpr std::pair<absl::string_view, StartAction> kSwitches[] = {
+      {"check", StartAction::kCheck},
+      {"healthcheck", StartAction::kHealthCheck},
+      {"readycheck", StartAction::kReadyCheck}};
+  for (const auto& [flag, action] : kSwitches) {
+    const absl::StatusOr<bool> wanted = Wants(flag, settings);
+    if (!wanted.ok()) return wanted.status();
+    if (*wanted) return action;
+  }
+  return StartAction::kServe;
 }
 
 }  // namespace
@@ -47,13 +67,12 @@ absl::StatusOr<ConfigLoader> ConfigLoader::Create(
   Append(command_line->settings, loader.fixed_settings_);
   loader.flag_file_ = command_line->flag_file.value_or(
       variables.flag_file.value_or(std::string()));
-  const absl::StatusOr<bool> check = WantsCheck(loader.fixed_settings_);
-  if (!check.ok()) return check.status();
+  const absl::StatusOr<StartAction> action = ActionFor(loader.fixed_settings_);
+  if (!action.ok()) return action.status();
   loader.action_ = command_line->helpfull  ? StartAction::kHelpFull
                    : command_line->help    ? StartAction::kHelp
                    : command_line->version ? StartAction::kVersion
-                   : *check                ? StartAction::kCheck
-                                           : StartAction::kServe;
+                                           : *action;
   for (const std::string& name : SettableFlags()) {
     loader.defaults_.emplace_back(name, FlagValue(name));
   }
@@ -97,6 +116,40 @@ absl::StatusOr<std::shared_ptr<const Config>> ConfigLoader::Load(
   const absl::Status activated = Activate(*loaded);
   if (!activated.ok()) return activated;
   return loaded;
+}
+
+absl::StatusOr<Endpoint> ConfigLoader::WhereToAsk(
+    absl::string_view file_bytes) const {
+  const auto value_of = [&](absl::string_view flag) {
+    std::string value = FlagValue(flag);  // the default
+    for (absl::string_view line : absl::StrSplit(file_bytes, '\n')) {
+      line = absl::StripAsciiWhitespace(line);
+      if (absl::ConsumePrefix(&line, absl::StrCat("--", flag, "="))) {
+        value = std::string(line);
+      }
+    }
+    for (const FlagSetting& setting : fixed_settings_) {
+      if (setting.name == flag) value = setting.value;
+    }
+    return value;
+  };
+  absl::StatusOr<std::vector<ListenUrl>> urls =
+      ParseListeners(value_of("admin"));
+  if (!urls.ok()) return urls.status();
+  absl::StatusOr<std::vector<ListenUrl>> control =
+      ParseControlPath(value_of("control"));
+  if (!control.ok()) return control.status();
+  urls->insert(urls->end(), control->begin(), control->end());
+  for (ListenUrl& url : *urls) {
+    if (absl::Status status = Resolve(url); !status.ok()) return status;
+    if (url.transport == ListenUrl::Transport::kUnix ||
+        url.endpoint.port() != 0) {
+      return url.endpoint;
+    }
+  }
+  return absl::InvalidArgumentError(
+      "the server has neither an --admin port with a number nor a --control "
+      "socket to ask");
 }
 
 absl::Status ConfigLoader::Activate(const Config& config) const {

@@ -37,10 +37,19 @@
 #include "absl/strings/string_view.h"
 #include "master/config.h"
 #include "master/flag_sources.h"
+#include "net/endpoint.h"
 
 namespace baton {
 
-enum class StartAction { kServe, kCheck, kHelp, kHelpFull, kVersion };
+enum class StartAction {
+  kServe,
+  kCheck,
+  kHealthCheck,
+  kReadyCheck,
+  kHelp,
+  kHelpFull,
+  kVersion
+};
 
 class ConfigLoader {
  public:
@@ -61,6 +70,12 @@ class ConfigLoader {
 
   absl::StatusOr<std::shared_ptr<const Config>> Load(
       absl::string_view file_bytes) const;
+
+  // Where a server that was started like this answers questions: on its admin
+  // port, or if that has no number, on its control socket. Whatever else is
+  // wrong with the file does not matter: the server that runs may have been
+  // started before.
+  absl::StatusOr<Endpoint> WhereToAsk(absl::string_view file_bytes) const;
 
   // Sets all flags as they were when `config` was loaded. Fails only if a
   // validator of the application refuses what it once took; then some are set.

@@ -386,6 +386,8 @@ TEST(ConfigLoader, WhatToDo) {
   EXPECT_EQ(ActionOf({"--check"}), StartAction::kCheck);
   EXPECT_EQ(ActionOf({"--nocheck"}, {"BATON_CHECK=1"}), StartAction::kServe);
   EXPECT_EQ(ActionOf({}, {"BATON_CHECK=1"}), StartAction::kCheck);
+  EXPECT_EQ(ActionOf({"--healthcheck"}), StartAction::kHealthCheck);
+  EXPECT_EQ(ActionOf({}, {"BATON_READYCHECK=1"}), StartAction::kReadyCheck);
   EXPECT_EQ(ActionOf({"--check", "--version"}), StartAction::kVersion);
   EXPECT_EQ(ActionOf({"--version", "--help"}), StartAction::kHelp);
   EXPECT_EQ(ActionOf({"--help", "--helpfull"}), StartAction::kHelpFull);

@@ -28,10 +28,11 @@ constexpr absl::string_view kByteOrderMark = "\xef\xbb\xbf";
 constexpr absl::string_view kBlanks = " \t";
 
 // Sorted.
-constexpr std::array<absl::string_view, 15> kCommandLineOnly = {
+constexpr std::array<absl::string_view, 17> kCommandLineOnly = {
     "check",
     "flagfile",
     "fromenv",
+    "healthcheck",
     "help",
     "helpfull",
     "helpmatch",
@@ -39,6 +40,7 @@ constexpr std::array<absl::string_view, 15> kCommandLineOnly = {
     "helppackage",
     "helpshort",
     "helpxml",
+    "readycheck",
     "tab_completion_columns",
     "tab_completion_word",
     "tryfromenv",

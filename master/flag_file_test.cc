@@ -101,9 +101,9 @@ TEST(FlagFile, ControlCharactersAreRefusedAndDoNotReachTheTerminal) {
 
 TEST(FlagFile, FlagsOfTheCommandLineAreRefused) {
   for (const absl::string_view name :
-       {"flagfile", "fromenv", "tryfromenv", "undefok", "check", "help",
-        "helpfull", "helpshort", "helpon", "helpmatch", "helppackage",
-        "helpxml", "version", "tab_completion_word",
+       {"flagfile", "fromenv", "tryfromenv", "undefok", "check", "healthcheck",
+        "readycheck", "help", "helpfull", "helpshort", "helpon", "helpmatch",
+        "helppackage", "helpxml", "version", "tab_completion_word",
         "tab-completion-columns"}) {
     EXPECT_EQ(Error(absl::StrCat("--", name, "=x")),
               absl::StrCat("/etc/baton.flags:1: --", name,

@@ -111,8 +111,8 @@ TEST(FlagRegistry, UnknownFlags) {
             "--flag_file: unknown flag, did you mean --flagfile?");
   EXPECT_EQ(FindError("test_greting"),
             "--test_greting: unknown flag, did you mean --test_greeting?");
-  EXPECT_EQ(FindError("admin"),
-            "--admin: unknown flag; --help shows what there is");
+  EXPECT_EQ(FindError("cache"),
+            "--cache: unknown flag; --help shows what there is");
   EXPECT_EQ(FindError("x"), "--x: unknown flag; --help shows what there is");
   EXPECT_EQ(FindError("a\nb"),
             "\"--a\\nb\": unknown flag; --help shows what there is");

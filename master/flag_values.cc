@@ -155,6 +155,21 @@ absl::StatusOr<std::vector<ListenUrl>> ParseListeners(absl::string_view text) {
   return listeners;
 }
 
+absl::StatusOr<std::vector<ListenUrl>> ParseControlPath(
+    absl::string_view text) {
+  std::vector<ListenUrl> listeners;
+  if (text.empty()) return listeners;
+  // What a URL would take for something else is not worth an escape.
+  if (text[0] != '/' || text.find_first_of("?%,") != absl::string_view::npos) {
+    return Bad("path", text, "an absolute path without ?, % and commas");
+  }
+  absl::StatusOr<ListenUrl> url =
+      ParseListenUrl(absl::StrCat("http+unix://", text));
+  if (!url.ok()) return url.status();
+  listeners.push_back(*std::move(url));
+  return listeners;
+}
+
 absl::StatusOr<std::string> ParseText(absl::string_view text) {
   return std::string(text);
 }

@@ -54,6 +54,9 @@ absl::StatusOr<LogFormat> ParseLogFormat(absl::string_view text);
 // not, but an empty text is an empty list. Nothing is looked up.
 absl::StatusOr<std::vector<ListenUrl>> ParseListeners(absl::string_view text);
 
+// The path of a control socket, as a listener; none for an empty text.
+absl::StatusOr<std::vector<ListenUrl>> ParseControlPath(absl::string_view text);
+
 // Any text at all.
 absl::StatusOr<std::string> ParseText(absl::string_view text);
 

@@ -4,6 +4,7 @@
 
 #include "absl/algorithm/container.h"
 #include "gflags/gflags.h"
+#include "master/control_path.h"
 #include "master/flag_values.h"
 #include "net/socket_options.h"
 #include "net/units.h"
@@ -20,6 +21,9 @@ DEFINE_string(write_timeout, "20s",
 DEFINE_string(tcp_keepalive, "60s:5s:3", "idle:interval:count, or off");
 DEFINE_string(tcp_user_timeout, "75s",
               "for unacknowledged data; 0s: the kernel's");
+
+DEFINE_string(admin, "http://127.0.0.1:9180", "health, status, metrics");
+DEFINE_string(control, baton::DefaultControlPath(), "for batonctl");
 
 DEFINE_int32(workers, 0, "0: one per usable CPU");
 DEFINE_string(worker_memory, "0", "what one may need: start no more than fit");
@@ -38,6 +42,8 @@ DEFINE_string(drain_delay, "0s", "after SIGTERM, serve on that long first");
 DEFINE_string(stop_timeout, "8s", "how long a stop may take");
 
 DEFINE_bool(check, false, "is the configuration good? exit 0 or 2");
+DEFINE_bool(healthcheck, false, "does a server here serve? exit 0 or 1");
+DEFINE_bool(readycheck, false, "is a server here ready? exit 0 or 1");
 DEFINE_string(pid_file, "", "locked; written when ready, removed at exit");
 
 DEFINE_string(log_file, "", "instead of stderr; SIGUSR1 opens it again");
@@ -53,12 +59,12 @@ absl::Status Check(absl::string_view value) {
 
 constexpr char kServe[] = "Serving";
 constexpr char kWorkers[] = "Workers";
+constexpr char kOperate[] = "Seeing and controlling it";
 constexpr char kStop[] = "Reload and stop";
-constexpr char kConfiguration[] = "Configuration";
-constexpr char kLog[] = "Log";
+constexpr char kConfiguration[] = "Configuration and log";
 constexpr char kOther[] = "Other";
 
-constexpr std::array<OwnFlag, 29> kOwnFlags = {{
+constexpr std::array<OwnFlag, 33> kOwnFlags = {{
     {"listen", "URL[,URL...]", kServe, Check<ParseListeners>},
     {"max_connections", "N", kServe, Check<ParseMaxConnections>},
     {"max_connections_per_ip", "N", kServe, Check<ParseMaxConnectionsPerIp>},
@@ -78,6 +84,11 @@ constexpr std::array<OwnFlag, 29> kOwnFlags = {{
     {"ready_timeout", "DURATION", kWorkers, Check<ParseReadyTimeout>},
     {"crash_loop_limit", "N", kWorkers, Check<ParseCrashLoopLimit>},
 
+    {"admin", "URL[,URL...]", kOperate, Check<ParseListeners>},
+    {"control", "PATH", kOperate, Check<ParseControlPath>},
+    {"healthcheck", "", kOperate, Check<ParseBool>},
+    {"readycheck", "", kOperate, Check<ParseBool>},
+
     {"drain_timeout", "DURATION", kStop, Check<ParseTimeout>},
     {"max_draining", "N", kStop, Check<ParseMaxDraining>},
     {"drain_delay", "DURATION", kStop, Check<ParseTimeout>},
@@ -87,9 +98,8 @@ constexpr std::array<OwnFlag, 29> kOwnFlags = {{
      "more flags; SIGHUP reads it again"},
     {"check", "", kConfiguration, Check<ParseBool>},
     {"pid_file", "PATH", kConfiguration, Check<ParseText>},
-
-    {"log_file", "PATH", kLog, Check<ParseText>},
-    {"log_format", "text|json", kLog, Check<ParseLogFormat>},
+    {"log_file", "PATH", kConfiguration, Check<ParseText>},
+    {"log_format", "text|json", kConfiguration, Check<ParseLogFormat>},
 
     {"help", "", kOther, nullptr, "this screen"},
     {"helpfull", "", kOther, nullptr,

@@ -18,6 +18,7 @@
 #include "master/config_loader.h"
 #include "master/drop_rights.h"
 #include "master/help.h"
+#include "master/local_http.h"
 #include "master/master.h"
 #include "master/process_title.h"
 #include "master/version.h"
@@ -86,6 +87,22 @@ int Check(const Config& config, const Services& services) {
   return Print("configuration ok");
 }
 
+// The server that was started with this configuration: exit code 0 if it
+// answers that all is well.
+int AskServer(const ConfigLoader& loader, absl::string_view path) {
+  constexpr absl::Duration kPatience = absl::Seconds(3);
+  const absl::StatusOr<std::string> file = loader.ReadFile();
+  const absl::StatusOr<Endpoint> server =
+      loader.WhereToAsk(file.ok() ? *file : "");
+  if (!server.ok()) return Fail(kCouldNotStart, server.status());
+  // To connect to a wildcard is to connect to this machine, on Linux.
+  const absl::StatusOr<LocalHttpResponse> answer =
+      AskLocally(*server, "GET", path, kPatience);
+  if (!answer.ok()) return Fail(kCouldNotStart, answer.status());
+  const int printed = Print(answer->body);
+  return answer->status == 200 ? printed : kCouldNotStart;
+}
+
 int Serve(const char* program, const ConfigLoader& loader,
           std::shared_ptr<const Config> config, const Services& services) {
   // A peer that is gone is an error of the write that meets it.
@@ -135,6 +152,10 @@ int Main(int argc, char** argv,
       return Print(HelpFullText(program, schemes));
     case StartAction::kVersion:
       return Print(VersionText());
+    case StartAction::kHealthCheck:
+      return AskServer(*loader, "/healthz");
+    case StartAction::kReadyCheck:
+      return AskServer(*loader, "/readyz");
     case StartAction::kCheck:
     case StartAction::kServe:
       break;

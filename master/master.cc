@@ -11,6 +11,7 @@
 #include "glog/logging.h"
 #include "master/cgroup_limits.h"
 #include "master/master_link.h"
+#include "master/oom_kills.h"
 #include "master/process_title.h"
 #include "master/usable_cpus.h"
 #include "net/clock.h"
@@ -29,6 +30,9 @@ constexpr std::array kSignals = {SIGHUP,  SIGTERM, SIGINT,  SIGQUIT,  SIGUSR1,
 // A turn that is seen at three looks in a row has lasted for a second.
 constexpr absl::Duration kHeartbeatLook = absl::Milliseconds(500);
 constexpr int kLooksWhenStuck = 2;
+
+// So long the last answers may take at the end.
+constexpr absl::Duration kHelpersEnd = absl::Milliseconds(300);
 
 // TCP handshakes end within this or never: tcp_synack_retries of 5 - tcp(7).
 constexpr absl::Duration kLongestHandshake = absl::Seconds(63);
@@ -117,9 +121,17 @@ absl::Status Master::Start() {
   unsent_timer_.emplace(*loop_, [this] {
     for (auto& [id, link] : links_) SendUnsent(*link);
   });
+  answer_timer_.emplace(*loop_, [this] { AnswerCommands(); });
   absl::StatusOr<SignalFd> signals = SignalFd::Create(kSignals);
   if (!signals.ok()) return signals.status();
   signals_.emplace(*std::move(signals));
+  helpers_.emplace(
+      Helpers::Host{*loop_, log_,
+                    [this] { strangers_timer_->Start(absl::ZeroDuration()); }},
+      [this](const Helpers::Asker& asker, const Inquiry& inquiry) {
+        OnInquiry(asker, inquiry);
+      });
+  oom_kills_ = OomKills();
   signal_inlet_ = std::make_unique<Inlet>(this, &Master::OnSignals, 0);
   if (absl::Status status = signal_inlet_->Watch(*loop_, signals_->fd());
       !status.ok()) {
@@ -137,8 +149,12 @@ absl::Status Master::ListenFirst() {
       !status.ok()) {
     return status;
   }
+  if (absl::Status status = helpers_->Load(1, configs_.at(1)); !status.ok()) {
+    return status;
+  }
   LogListening(1);
   supervisor_.emplace(*settings);
+  helpers_->Commit(1);
   return absl::OkStatus();
 }
 
@@ -178,6 +194,7 @@ void Master::Feed(Event event) {
     for (const Action& action : supervisor_->Handle(Now(), next)) {
       Carry(action);
     }
+    AnswerCommands();
   }
   feeding_ = false;
   ArmTimer();
@@ -232,9 +249,10 @@ void Master::OnChildSignal() {
   }
   constexpr int kStrangersPerTurn = 64;
   const auto is_known = [this](pid_t pid) {
-    return std::any_of(links_.begin(), links_.end(), [pid](const auto& entry) {
-      return entry.second->worker.process.pid() == pid;
-    });
+    return helpers_->IsHelper(pid) ||
+           std::any_of(links_.begin(), links_.end(), [pid](const auto& entry) {
+             return entry.second->worker.process.pid() == pid;
+           });
   };
   if (ReapStrangers(is_known, kStrangersPerTurn) == kStrangersPerTurn) {
     strangers_timer_->Start(absl::ZeroDuration());
@@ -281,6 +299,7 @@ void Master::ReopenLog() {
     }
     LOG(ERROR) << WorkerRole(link->slot) << " logs to the old file on";
   }
+  helpers_->ReopenLog(fd->get());
   log_.Reopen(*std::move(fd));
   LogEvent("log_reopened");
 }
@@ -304,9 +323,15 @@ absl::StatusOr<SupervisorSettings> Master::Load(
   if (!settings.ok()) return settings.status();
   const int slots =
       WorkersAfterReload(load.configured, load.wanted, settings->workers);
+  // First: what listeners_ has opened for a configuration, it can't take back
+  // where that is for more slots of an address that stays.
+  if (absl::Status status = helpers_->Load(generation, *config); !status.ok()) {
+    return status;
+  }
   if (absl::Status status = listeners_.Load(generation, (*config)->listen,
                                             slots, FlagsFor(**config));
       !status.ok()) {
+    helpers_->Drop(generation);
     return status;
   }
   for (const std::string& warning : (*config)->warnings) {
@@ -340,11 +365,13 @@ void Master::Do(const action::CommitConfig& commit) {
       !status.ok()) {
     LOG(WARNING) << "a listener keeps an old option: " << status.message();
   }
+  helpers_->Commit(commit.generation);
   ReportRemovedListeners();
 }
 
 void Master::Do(const action::DropConfig& drop) {
   configs_.erase(drop.generation);
+  helpers_->Drop(drop.generation);
   listeners_.Drop(drop.generation);
   ReportRemovedListeners();
 }
@@ -408,7 +435,7 @@ void Master::Do(const action::AnnounceReady&) {
 
 void Master::Do(const action::Exit& exit) {
   exit_code_ = exit.code;
-  loop_->Stop();
+  helpers_->Stop(kHelpersEnd, [this] { loop_->Stop(); });
 }
 
 void Master::Do(const action::Log& log) {

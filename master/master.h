@@ -23,6 +23,7 @@
 // Contract: one Master a process, on the main thread. Run() returns the exit
 // code of the process (0, 1, 3); why it could not start is logged.
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -33,9 +34,13 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "master/config_loader.h"
+#include "master/helpers.h"
 #include "master/listener_slots.h"
 #include "master/pid_file.h"
+#include "master/server_status.h"
 #include "master/supervisor.h"
 #include "master/worker_process.h"
 #include "net/event_loop.h"
@@ -66,6 +71,17 @@ class Master {
   absl::StatusOr<SupervisorSettings> SettingsOf(const Config& config) const;
   void LogListening(Generation generation) const;
   void ReportRemovedListeners();
+
+  // What the helpers ask (master_status.cc).
+  void OnInquiry(const Helpers::Asker& asker, const Inquiry& inquiry);
+  void OnCommand(const Helpers::Asker& asker, const Inquiry& inquiry);
+  void AnswerCommands();
+  ServerStatus Status();
+  SlotStatus SlotTotals(int slot);
+  std::vector<WorkerStatus> WorkersOf(int slot);
+  bool IsServing(int slot) const;
+  void NoteExit(const Link& link, ExitStatus status,
+                const WorkerSnapshot& last);
 
   // Events.
   void Feed(Event event);
@@ -132,7 +148,36 @@ class Master {
   std::optional<Timer> heartbeat_timer_;
   std::optional<Timer> strangers_timer_;
   std::optional<Timer> unsent_timer_;
+  std::optional<Timer> answer_timer_;
   std::map<WorkerId, std::unique_ptr<Link>> links_;
+
+  std::optional<Helpers> helpers_;
+  const absl::Time started_at_ = absl::Now();
+  // What is left of workers that have ended, by slot.
+  std::vector<WorkerSnapshot> ended_;
+  // The supervisor forgets a slot that is closed, and may have it again.
+  struct Restarts {
+    uint64_t before = 0;
+    uint64_t last = 0;
+  };
+  std::vector<Restarts> restarts_;
+  std::map<std::string, uint64_t> crashes_;
+  uint64_t oom_kills_ = 0;
+  uint64_t adoptions_ = 0;
+  uint64_t reloads_noted_ = 0;
+  std::optional<ServerStatus::Reload> last_reload_;
+  std::array<uint64_t, ServerStatus::kReloadOutcomes> reloads_ = {};
+  struct PendingReload {
+    Helpers::Asker asker;
+    uint64_t number;  // of the reload that answers it
+  };
+  std::vector<PendingReload> pending_reloads_;
+  struct PendingScale {
+    Helpers::Asker asker;
+    int workers;
+    Instant deadline;
+  };
+  std::vector<PendingScale> pending_scales_;
 
   std::optional<Supervisor> supervisor_;
   std::deque<Event> events_;

@@ -88,6 +88,7 @@ void Master::Do(const action::StopWorker& stop) {
 }
 
 void Master::Do(const action::Adopt& adopt) {
+  ++adoptions_;
   const bool told = adopt.sockets < kFirstRemoved
                         ? AdoptSlot(adopt.worker, adopt.sockets)
                         : AdoptRemoved(adopt.worker, adopt.sockets);
@@ -261,6 +262,7 @@ void Master::OnExit(WorkerId id) {
       .Field("bytes_in", last.bytes_in)
       .Field("bytes_out", last.bytes_out)
       .Field("connections_left", last.connections);
+  NoteExit(link, *status, last);
   Feed(event::WorkerExited{id, *status});
   links_.erase(id);
   // It may have stood before strangers, of whose end nothing more is told.

@@ -250,7 +250,8 @@ void SimulatedKernel::HostileMessage(Process& process) {
 void SimulatedKernel::Operator() {
   const int dice = Below(100);
   if (dice < 30) return Feed(event::ReloadRequested{});
-  if (dice < 60) return Feed(event::ScaleRequested{Chance(50) ? 1 : -1});
+  if (dice < 50) return Feed(event::ScaleRequested{Chance(50) ? 1 : -1});
+  if (dice < 60) return Feed(event::ScaleRequested{0, 1 + Below(5)});
   if (dice < 90) {
     Process* process = AnyProcess();
     if (process == nullptr || !process->alive) return;

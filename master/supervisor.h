@@ -110,6 +110,22 @@ class Supervisor {
   const std::optional<ReloadResult>& last_reload() const {
     return last_reload_;
   }
+  // A ReloadRequested now is answered by the reload after this one, counted
+  // from 1, whether one is under way or not.
+  uint64_t reloads_begun() const { return reloads_begun_; }
+  // The last of these has last_reload() as its result.
+  uint64_t reloads_finished() const { return reloads_finished_; }
+  // Not all requests for more or fewer workers have been carried out.
+  bool scaling() const {
+    return pending_scale_ != 0 || scale_to_.has_value() || opening_ != 0 ||
+           scaling_;
+  }
+  // Why the last one could not be; empty if it could.
+  const std::string& scale_error() const { return scale_error_; }
+  // It neither stops nor has stopped: requests are taken.
+  bool takes_requests() const {
+    return phase_ == Phase::kStarting || phase_ == Phase::kUp;
+  }
   const std::vector<SupervisedSlot>& slots() const { return slots_; }
   const std::map<SocketsId, RemovedListener>& removed() const {
     return removed_;
@@ -283,9 +299,13 @@ class Supervisor {
   Generation last_generation_ = 1;  // the highest number that is used up
   Generation loading_ = 0;          // asked for by LoadConfig, 0 = none
   bool reload_pending_ = false;
+  uint64_t reloads_begun_ = 0;
+  uint64_t reloads_finished_ = 0;
+  std::optional<int> scale_to_;  // instead of settings_.workers
   int pending_scale_ = 0;  // workers more or less, as soon as it can be done
   int opening_ = 0;        // asked for by OpenSlots, 0 = none
   bool scaling_ = false;
+  std::string scale_error_;
   // New connections go to so many slots; 0: not of every listener, and it is
   // said again; kNotSteered: who knows, and it is tried again at steer_at_.
   static constexpr int kNotSteered = -1;

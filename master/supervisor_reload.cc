@@ -18,6 +18,7 @@ void Supervisor::On(const event::ReloadRequested&) {
 
 void Supervisor::StartReload() {
   reload_pending_ = false;
+  ++reloads_begun_;
   loading_ = last_generation_ + 1;
   Log(Severity::kInfo, "reload_started",
       {{"generation", static_cast<int64_t>(loading_)}});
@@ -198,6 +199,7 @@ void Supervisor::FinishReload(ReloadResult::Outcome outcome,
                               const std::string& reason,
                               Generation generation) {
   last_reload_ = ReloadResult{outcome, reason, generation};
+  ++reloads_finished_;
   std::vector<std::pair<const char*, action::Log::Value>> fields = {
       {"outcome", std::string(ReloadOutcomeName(outcome))},
       {"generation", static_cast<int64_t>(generation)}};

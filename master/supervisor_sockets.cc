@@ -23,8 +23,13 @@ uint8_t BitOf(Impairment what) {
 
 void Supervisor::On(const event::ScaleRequested& event) {
   if (phase_ != Phase::kUp && phase_ != Phase::kStarting) return;
+  if (event.to.has_value()) {
+    scale_to_ = event.to;
+    pending_scale_ = 0;
+  }
   // Below the minimum nothing is remembered: the next one more is one more.
-  pending_scale_ = std::max(pending_scale_ + event.by, 1 - settings_.workers);
+  pending_scale_ = std::max(pending_scale_ + event.by,
+                            1 - scale_to_.value_or(settings_.workers));
 }
 
 void Supervisor::ApplyScale() {
@@ -32,9 +37,12 @@ void Supervisor::ApplyScale() {
       opening_ != 0) {
     return;
   }
-  const int wanted =
-      std::max(settings_.workers + std::exchange(pending_scale_, 0), 1);
+  const int wanted = std::max(
+      std::exchange(scale_to_, std::nullopt).value_or(settings_.workers) +
+          std::exchange(pending_scale_, 0),
+      1);
   if (wanted == settings_.workers) return;
+  scale_error_.clear();
   Log(Severity::kInfo, "scale_started",
       {{"workers", int64_t{wanted}}, {"before", int64_t{settings_.workers}}});
   // Also for slots that linger: a listener that came meanwhile has no sockets
@@ -57,6 +65,7 @@ void Supervisor::On(const event::SlotsOpened& event) {
 void Supervisor::On(const event::SlotsRefused& event) {
   CHECK_EQ(event.slots, opening_) << "nobody asked for them";
   opening_ = 0;
+  scale_error_ = event.reason;
   Log(Severity::kError, "scale_failed",
       {{"workers", int64_t{event.slots}}, {"reason", event.reason}});
 }

@@ -85,6 +85,26 @@ TEST(SupervisorSocketsTest, RequestsMeanwhileAreKept) {
   EXPECT_EQ(driver.supervisor.wanted_workers(), 4);
 }
 
+TEST(SupervisorSocketsTest, ANumberIsNoDifference) {
+  SupervisorDriver driver(Workers(1));
+  driver.StartAll();
+  driver.Reload(Workers(3));
+  driver.Do(event::ScaleRequested{1});
+  driver.Do(event::ScaleRequested{0, 2});
+  EXPECT_TRUE(driver.supervisor.scaling());
+  for (int slot = 0; slot < 3; ++slot) {
+    const WorkerId old = driver.current(slot);
+    driver.Up(driver.incoming(slot));
+    if (old != 0) driver.Do(event::AcceptStopped{old});
+  }
+  EXPECT_EQ(driver.supervisor.wanted_workers(), 2) << "after the reload";
+  // And what comes after it is counted from there.
+  driver.Do(event::ScaleRequested{0, 4});
+  driver.Do(event::ScaleRequested{-1});
+  driver.Do(event::SlotsOpened{4});
+  EXPECT_EQ(driver.supervisor.wanted_workers(), 3);
+}
+
 // --- one fewer
 
 TEST(SupervisorSocketsTest, OneFewerIsLeftLingersAndIsClosed) {

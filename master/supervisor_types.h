@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -131,9 +132,10 @@ struct ListenersRemoved {
   std::vector<Listener> listeners;
 };
 
-// One worker more or less, or several.
+// One worker more or less, or several; `to`: counted from that many.
 struct ScaleRequested {
   int by;
+  std::optional<int> to = std::nullopt;
 };
 // The outcome of an action::OpenSlots.
 struct SlotsOpened {

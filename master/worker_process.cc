@@ -2,17 +2,13 @@
 
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
-#include "master/close_fds.h"
-#include "master/drop_rights.h"
-#include "master/process_title.h"
+#include "master/child_process.h"
 #include "master/usable_cpus.h"
 #include "net/errno_status.h"
 #include "worker/worker.h"
@@ -34,53 +30,35 @@ absl::Status Pin(int slot) {
   return ErrnoStatus("sched_setaffinity", absl::StrCat("CPU ", cpu), error);
 }
 
-absl::Status Become(const WorkerSpec& spec, pid_t master) {
-  // The master's mask; the worker blocks what it wants to read itself.
-  sigset_t child;
-  sigemptyset(&child);
-  sigaddset(&child, SIGCHLD);
-  PCHECK(sigprocmask(SIG_UNBLOCK, &child, nullptr) == 0);
-  if (spec.config->pin_workers) {
-    // Slower, not wrong.
-    if (absl::Status pinned = Pin(spec.slot); !pinned.ok()) {
-      LOG(WARNING) << "not pinned: " << pinned.message();
-    }
-  }
-  if (spec.config->run_as.has_value()) {
-    if (absl::Status dropped = DropRights(*spec.config->run_as);
-        !dropped.ok()) {
-      return dropped;
-    }
-  }
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) {
-    return ErrnoStatus("prctl(PR_SET_PDEATHSIG)", "", errno);
-  }
-  // It may have died before it could be told on.
-  if (getppid() != master) return absl::AbortedError("the master is gone");
-  return absl::OkStatus();
-}
-
 int WorkerMain(const WorkerSpec& spec, FdChannel channel,
                const UniqueFd& scoreboard_file, pid_t master) {
-  spec.log->AfterFork(WorkerRole(spec.slot));
   absl::StatusOr<Scoreboard> scoreboard =
       Scoreboard::Open(scoreboard_file.get());
   if (!scoreboard.ok()) {
     LOG(ERROR) << scoreboard.status().message();
     return 1;
   }
-  std::vector<int> keep = *spec.not_ours;
-  keep.push_back(spec.log->fd());
-  keep.push_back(channel.fd());
+  ChildSetup setup;
+  setup.role = WorkerRole(spec.slot);
+  setup.title = absl::StrCat(setup.role, " (generation ", spec.generation, ")");
+  setup.log = spec.log;
+  setup.keep = *spec.not_ours;
+  setup.keep.push_back(channel.fd());
   for (const ListenerSlots::Listener& listener : spec.listeners) {
-    keep.push_back(listener.fd);
+    setup.keep.push_back(listener.fd);
   }
-  CloseAllFdsExcept(std::move(keep));
-  ProcessTitle::Set(absl::StrCat("baton: ", WorkerRole(spec.slot),
-                                 " (generation ", spec.generation, ")"));
-  if (absl::Status status = Become(spec, master); !status.ok()) {
+  setup.run_as = spec.config->run_as;
+  setup.master = master;
+  if (absl::Status status = SetUpChild(std::move(setup)); !status.ok()) {
     LOG(ERROR) << "the worker can't start: " << status.message();
     return 1;
+  }
+  spec.log->CountDroppedIn(&scoreboard->counters().log_lines_dropped);
+  if (spec.config->pin_workers) {
+    // Slower, not wrong.
+    if (absl::Status pinned = Pin(spec.slot); !pinned.ok()) {
+      LOG(WARNING) << "not pinned: " << pinned.message();
+    }
   }
   WorkerStart start{.slot = spec.slot,
                     .generation = spec.generation,

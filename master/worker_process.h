@@ -3,16 +3,8 @@
 
 // A worker process as its master makes it.
 //
-// The child of a fork starts as a copy of the master: with every descriptor,
-// the master's rights and name, and the will to live on when the master is
-// gone. This is the one place where a copy of the master becomes a worker, in
-// an order that matters:
-//   1. map the scoreboard, take over channel and listeners, close all else;
-//   2. name itself, in the log and to ps;
-//   3. drop rights, and only then ask to die with the master: dropping them
-//      clears that - prctl(2) - and if the master is gone by then, end;
-//   4. run, and end by _exit: what it has of the master's is not its to
-//   destroy.
+// It maps its scoreboard, takes over channel and listeners, becomes a child of
+// its own (child_process.h), and runs.
 
 #include <string>
 #include <vector>

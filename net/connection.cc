@@ -65,6 +65,17 @@ void Connection::ResetOnClose() {
 Endpoint Connection::peer() const {
   return Endpoint::PeerOf(core_->fd).value_or(Endpoint());
 }
+std::optional<uid_t> Connection::peer_uid() const {
+  ucred peer{};
+  socklen_t size = sizeof(peer);
+  // Other sockets have no peer of a user: unix(7), SO_PEERCRED.
+  if (core_->fd < 0 ||
+      getsockopt(core_->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||
+      peer.uid == static_cast<uid_t>(-1)) {
+    return std::nullopt;
+  }
+  return peer.uid;
+}
 Endpoint Connection::local() const {
   return Endpoint::LocalOf(core_->fd).value_or(Endpoint());
 }

@@ -1,8 +1,11 @@
 #ifndef BATON_NET_CONNECTION_H_
 #define BATON_NET_CONNECTION_H_
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/base/attributes.h"
@@ -167,6 +170,8 @@ class Connection {
   // each.
   Endpoint peer() const;
   Endpoint local() const;
+  // The user of a peer on a unix socket, as it was when it connected.
+  std::optional<uid_t> peer_uid() const;
   // Where it was accepted; null if it was not.
   const ListenUrl* listener() const {
     return ConnectionTable::Current().SettingsOf(*core_).url;

@@ -86,6 +86,8 @@ void EventLoop::Turn(bool wait) {
     Dispatch(events[i].data.u64, events[i].events);
   if (wheel_.now() != now_tick_) RunTimers(count == kEventsPerTurn);
   RunReady();
+  if (turn_observer_ != nullptr)
+    turn_observer_->OnTurnEnd(clock_->NowNanos() - now_nanos_);
 }
 
 // Much time has passed since the last turn: the loop waited, or it is late.

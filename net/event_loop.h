@@ -79,6 +79,14 @@ struct LoopHeartbeat {
       0};  // 1 while in epoll_wait: a loop that waits is never stuck
 };
 
+// Told how long each turn of a loop has taken, which it costs the loop one more
+// look at the clock to know.
+class TurnObserver {
+ public:
+  virtual ~TurnObserver() = default;
+  virtual void OnTurnEnd(int64_t nanos) = 0;
+};
+
 class EventLoop {
  public:
   static constexpr uint32_t kGenerationMask = (1u << 28) - 1;
@@ -109,6 +117,8 @@ class EventLoop {
   void Turn(bool wait);
 
   void SetHeartbeat(LoopHeartbeat* heartbeat) { heartbeat_ = heartbeat; }
+  // It outlives the loop's turns.
+  void SetTurnObserver(TurnObserver* observer) { turn_observer_ = observer; }
 
   int64_t now_nanos() const { return now_nanos_; }
   // Ticks since the loop began, rounded down.
@@ -189,6 +199,7 @@ class EventLoop {
   Tick armed_tick_ = 0;
   LoopHeartbeat own_heartbeat_;
   LoopHeartbeat* heartbeat_ = &own_heartbeat_;
+  TurnObserver* turn_observer_ = nullptr;
   TimerWheel wheel_{0};
   std::array<LoopClient*, kMaxClients> clients_{};
   uint8_t client_count_ = 1;

@@ -95,8 +95,14 @@ absl::Status ClearStaleSocket(const Endpoint& endpoint) {
 absl::Status PrepareAndBind(int fd, const ListenUrl& url,
                             const ListenFlags& flags) {
   if (url.transport == Transport::kUnix) {
-    const absl::Status status = ClearStaleSocket(url.endpoint);
-    return status.ok() ? Bind(fd, url.endpoint) : status;
+    absl::Status status = ClearStaleSocket(url.endpoint);
+    if (!status.ok()) return status;
+    if (!flags.owner_only) return Bind(fd, url.endpoint);
+    // Not by chmod afterwards: nobody shall have been let in meanwhile.
+    const mode_t before = umask(S_IXUSR | S_IRWXG | S_IRWXO);
+    status = Bind(fd, url.endpoint);
+    umask(before);
+    return status;
   }
   absl::Status status = PrepareIp(fd, url);
   if (status.ok() && flags.reuseport) status = SetReusePort(fd);

@@ -39,6 +39,9 @@ struct ListenFlags {
   KeepaliveOptions tcp_keepalive;
   // Zero = the kernel's own.
   absl::Duration tcp_user_timeout = absl::Seconds(75);
+  // A unix path is for its owner only (mode 0600). Sets the umask for a moment,
+  // which is the process's: for one with a single thread.
+  bool owner_only = false;
 };
 
 // A unix path where a socket file is left over from a server that is gone (it

@@ -137,6 +137,7 @@ class JobPool {
   bool Join(absl::Duration timeout);
 
   JobPoolStats stats() const;
+  int min_threads() const { return options_.min_threads; }
   // Who waits for room, submitters that block included.
   int room_waiters() const { return room_waiter_count_.load(); }
   std::vector<RunningJob> running() const;

@@ -31,6 +31,10 @@ namespace baton {
 
 inline constexpr absl::Duration kPatience = absl::Seconds(40);
 
+// Without it in its environment, a server has neither admin port nor control
+// socket unless its arguments say so.
+inline constexpr char kOwnAdmin[] = "OWN_ADMIN=1";
+
 // How a process that has run to its end went.
 struct Finished {
   int exit_code = -1;  // -1 if a signal ended it

@@ -91,10 +91,20 @@ precompiled_headers = rule(
 )
 
 def _with(precompiled, rule, srcs, copts, deps, toolchains, kwargs):
-    # An application may have brought headers of its own.
+    # An application may have brought headers of its own: it says that it has not.
     if srcs and native.repository_name() == "@":
         copts = copts + ["$(PRECOMPILED)"]
         deps = deps + [precompiled]
+        toolchains = toolchains + [precompiled]
+    elif srcs:
+        copts = copts + select({
+            "//tools:debian_headers": ["$(PRECOMPILED)"],
+            "//conditions:default": [],
+        })
+        deps = deps + select({
+            "//tools:debian_headers": [precompiled],
+            "//conditions:default": [],
+        })
         toolchains = toolchains + [precompiled]
     rule(srcs = srcs, copts = copts, deps = deps, toolchains = toolchains, **kwargs)
 

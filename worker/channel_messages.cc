@@ -2,11 +2,11 @@
 
 #include <cstddef>
 #include <limits>
-#include <type_traits>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
+#include "net/wire.h"
 
 namespace baton {
 namespace {
@@ -36,52 +36,6 @@ constexpr uint16_t kVersion = 1;
 constexpr size_t kHeaderBytes = 8;
 constexpr uint64_t kForeverMs = std::numeric_limits<uint64_t>::max();
 
-template <typename T>
-void Put(std::string& out, T value) {
-  for (size_t i = 0; i < sizeof(T); ++i) {
-    out.push_back(static_cast<char>(value >> (8 * i) & 0xff));
-  }
-}
-
-void PutText(std::string& out, absl::string_view text) {
-  Put<uint32_t>(out, static_cast<uint32_t>(text.size()));
-  out.append(text.data(), text.size());
-}
-
-// Takes fields off the front; once one is missing, stays failed.
-class FieldReader {
- public:
-  explicit FieldReader(absl::string_view bytes) : bytes_(bytes) {}
-
-  template <typename T>
-  T Take() {
-    if (bytes_.size() < sizeof(T)) {
-      failed_ = true;
-      return 0;
-    }
-    uint64_t value = 0;
-    for (size_t i = 0; i < sizeof(T); ++i) {
-      value |= uint64_t{static_cast<unsigned char>(bytes_[i])} << (8 * i);
-    }
-    bytes_.remove_prefix(sizeof(T));
-    return static_cast<T>(value);
-  }
-  std::string TakeText() {
-    const auto size = Take<uint32_t>();
-    if (bytes_.size() < size) failed_ = true;
-    if (failed_) return "";
-    std::string text(bytes_.substr(0, size));
-    bytes_.remove_prefix(size);
-    return text;
-  }
-  bool failed() const { return failed_; }
-  absl::string_view rest() const { return bytes_; }
-
- private:
-  absl::string_view bytes_;
-  bool failed_ = false;
-};
-
 uint64_t DurationToWire(absl::Duration timeout) {
   if (timeout == absl::InfiniteDuration()) return kForeverMs;
   CHECK_GE(timeout, absl::ZeroDuration());
@@ -106,49 +60,49 @@ struct Encoder {
   Encoded operator()(const ServeMessage&) { return {Type::kServe, ""}; }
   Encoded operator()(const StopAcceptingMessage& message) {
     Encoded out{Type::kStopAccepting, ""};
-    Put<uint8_t>(out.payload, message.shut_down_listeners ? 1 : 0);
+    PutInt<uint8_t>(out.payload, message.shut_down_listeners ? 1 : 0);
     return out;
   }
   Encoded operator()(const DrainMessage& message) {
     Encoded out{Type::kDrain, ""};
-    Put<uint64_t>(out.payload, DurationToWire(message.timeout));
+    PutInt<uint64_t>(out.payload, DurationToWire(message.timeout));
     return out;
   }
   Encoded operator()(const StopMessage&) { return {Type::kStop, ""}; }
   Encoded operator()(const ReopenLogMessage&) { return {Type::kReopenLog, ""}; }
   Encoded operator()(const AdoptMessage& message) {
     Encoded out{Type::kAdopt, ""};
-    Put<uint32_t>(out.payload, message.slot);
-    Put<uint32_t>(out.payload, message.first);
+    PutInt<uint32_t>(out.payload, message.slot);
+    PutInt<uint32_t>(out.payload, message.first);
     return out;
   }
   Encoded operator()(const AdoptRemovedMessage& message) {
     Encoded out{Type::kAdoptRemoved, ""};
-    Put<uint32_t>(out.payload, message.sockets);
+    PutInt<uint32_t>(out.payload, message.sockets);
     PutText(out.payload, message.url);
     return out;
   }
   Encoded operator()(const ReleaseMessage& message) {
     Encoded out{Type::kRelease, ""};
-    Put<uint32_t>(out.payload, message.sockets);
-    Put<uint64_t>(out.payload, message.ticket);
+    PutInt<uint32_t>(out.payload, message.sockets);
+    PutInt<uint64_t>(out.payload, message.ticket);
     return out;
   }
   Encoded operator()(const ReleasedMessage& message) {
     Encoded out{Type::kReleased, ""};
-    Put<uint32_t>(out.payload, message.sockets);
-    Put<uint64_t>(out.payload, message.ticket);
-    Put<uint8_t>(out.payload, message.emptied ? 1 : 0);
+    PutInt<uint32_t>(out.payload, message.sockets);
+    PutInt<uint64_t>(out.payload, message.ticket);
+    PutInt<uint8_t>(out.payload, message.emptied ? 1 : 0);
     return out;
   }
   Encoded operator()(const AdoptFailedMessage& message) {
     Encoded out{Type::kAdoptFailed, ""};
-    Put<uint32_t>(out.payload, message.sockets);
+    PutInt<uint32_t>(out.payload, message.sockets);
     return out;
   }
   Encoded operator()(const FullMessage& message) {
     Encoded out{Type::kFull, ""};
-    Put<uint8_t>(out.payload, message.full ? 1 : 0);
+    PutInt<uint8_t>(out.payload, message.full ? 1 : 0);
     return out;
   }
   Encoded operator()(const ReadyMessage&) { return {Type::kReady, ""}; }
@@ -158,7 +112,7 @@ struct Encoder {
   }
   Encoded operator()(const DrainedMessage& message) {
     Encoded out{Type::kDrained, ""};
-    Put<uint64_t>(out.payload, message.connections_cut);
+    PutInt<uint64_t>(out.payload, message.connections_cut);
     return out;
   }
   Encoded operator()(const ReplaceMeMessage&) { return {Type::kReplaceMe, ""}; }
@@ -168,39 +122,39 @@ struct Encoder {
   }
 };
 
-ChannelMessage DecodePayload(uint16_t type, FieldReader& fields) {
+ChannelMessage DecodePayload(uint16_t type, WireReader& fields) {
   switch (static_cast<Type>(type)) {
     case Type::kServe:
       return ServeMessage{};
     case Type::kStopAccepting:
-      return StopAcceptingMessage{fields.Take<uint8_t>() != 0};
+      return StopAcceptingMessage{fields.TakeInt<uint8_t>() != 0};
     case Type::kDrain:
-      return DrainMessage{DurationFromWire(fields.Take<uint64_t>())};
+      return DrainMessage{DurationFromWire(fields.TakeInt<uint64_t>())};
     case Type::kStop:
       return StopMessage{};
     case Type::kReopenLog:
       return ReopenLogMessage{};
     case Type::kAdopt: {
-      const auto slot = fields.Take<uint32_t>();
-      return AdoptMessage{slot, fields.Take<uint32_t>()};
+      const auto slot = fields.TakeInt<uint32_t>();
+      return AdoptMessage{slot, fields.TakeInt<uint32_t>()};
     }
     case Type::kAdoptRemoved: {
-      const auto sockets = fields.Take<uint32_t>();
+      const auto sockets = fields.TakeInt<uint32_t>();
       return AdoptRemovedMessage{sockets, fields.TakeText()};
     }
     case Type::kRelease: {
-      const auto sockets = fields.Take<uint32_t>();
-      return ReleaseMessage{sockets, fields.Take<uint64_t>()};
+      const auto sockets = fields.TakeInt<uint32_t>();
+      return ReleaseMessage{sockets, fields.TakeInt<uint64_t>()};
     }
     case Type::kReleased: {
-      const auto sockets = fields.Take<uint32_t>();
-      const auto ticket = fields.Take<uint64_t>();
-      return ReleasedMessage{sockets, ticket, fields.Take<uint8_t>() != 0};
+      const auto sockets = fields.TakeInt<uint32_t>();
+      const auto ticket = fields.TakeInt<uint64_t>();
+      return ReleasedMessage{sockets, ticket, fields.TakeInt<uint8_t>() != 0};
     }
     case Type::kAdoptFailed:
-      return AdoptFailedMessage{fields.Take<uint32_t>()};
+      return AdoptFailedMessage{fields.TakeInt<uint32_t>()};
     case Type::kFull:
-      return FullMessage{fields.Take<uint8_t>() != 0};
+      return FullMessage{fields.TakeInt<uint8_t>() != 0};
     case Type::kReady:
       return ReadyMessage{};
     case Type::kServing:
@@ -208,7 +162,7 @@ ChannelMessage DecodePayload(uint16_t type, FieldReader& fields) {
     case Type::kAcceptStopped:
       return AcceptStoppedMessage{};
     case Type::kDrained:
-      return DrainedMessage{fields.Take<uint64_t>()};
+      return DrainedMessage{fields.TakeInt<uint64_t>()};
     case Type::kReplaceMe:
       return ReplaceMeMessage{};
   }
@@ -220,17 +174,17 @@ ChannelMessage DecodePayload(uint16_t type, FieldReader& fields) {
 std::string EncodeMessage(const ChannelMessage& message) {
   const Encoded encoded = std::visit(Encoder{}, message);
   std::string out;
-  Put<uint16_t>(out, static_cast<uint16_t>(encoded.type));
-  Put<uint16_t>(out, kVersion);
-  Put<uint32_t>(out, static_cast<uint32_t>(encoded.payload.size()));
+  PutInt<uint16_t>(out, static_cast<uint16_t>(encoded.type));
+  PutInt<uint16_t>(out, kVersion);
+  PutInt<uint32_t>(out, static_cast<uint32_t>(encoded.payload.size()));
   return out + encoded.payload;
 }
 
 absl::StatusOr<DecodedMessage> DecodeMessage(absl::string_view packet) {
-  FieldReader header(packet);
-  const auto type = header.Take<uint16_t>();
-  const auto version = header.Take<uint16_t>();
-  const auto length = header.Take<uint32_t>();
+  WireReader header(packet);
+  const auto type = header.TakeInt<uint16_t>();
+  const auto version = header.TakeInt<uint16_t>();
+  const auto length = header.TakeInt<uint32_t>();
   if (header.failed()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "channel message of ", packet.size(), " bytes: shorter than its ",
@@ -245,7 +199,7 @@ absl::StatusOr<DecodedMessage> DecodeMessage(absl::string_view packet) {
     return absl::InvalidArgumentError(
         absl::StrCat("channel message of type ", type, " has version 0"));
   }
-  FieldReader fields(header.rest());
+  WireReader fields(header.rest());
   DecodedMessage decoded{DecodePayload(type, fields), version > kVersion};
   if (fields.failed()) {
     return absl::InvalidArgumentError(

@@ -43,7 +43,9 @@ JobDesk::JobDesk(EventLoop& loop, JobPool& pool, Options options,
       options_(std::move(options)),
       event_(std::move(event)),
       outer_(std::exchange(current_desk, this)),
-      look_(loop, [this] { LookForStalled(); }) {}
+      look_(loop, [this] { Look(); }) {
+  if (options_.on_stats) options_.on_stats(pool_.stats());
+}
 
 JobDesk::~JobDesk() {
   pool_.ForgetWaiter(this);
@@ -188,13 +190,18 @@ void JobDesk::Return(DeskJob* job) {
   }
 }
 
-// Once a second while jobs are out: which of those that run did so at the last
-// look? No job pays for a clock.
+// Once a second, so that no job pays for it.
+void JobDesk::Look() {
+  const JobPoolStats stats = pool_.stats();
+  if (options_.on_stats) options_.on_stats(stats);
+  LookForStalled();
+  // Where a thread could not be made for those that wait, it may be now.
+  FillRoom();
+  if (pending_ > 0 || stats.threads > pool_.min_threads()) look_.Start(kLook);
+}
+
+// Which of the jobs that run did so at the last look?
 void JobDesk::LookForStalled() {
-  if (pending_ == 0) {
-    seen_.clear();
-    return;
-  }
   std::vector<Seen> now;
   for (const RunningJob& job : pool_.running()) {
     const auto before =
@@ -211,9 +218,6 @@ void JobDesk::LookForStalled() {
     now.push_back(seen);
   }
   seen_ = std::move(now);
-  // Where a thread could not be made for those that wait, it may be now.
-  FillRoom();
-  look_.Start(kLook);
 }
 
 }  // namespace baton

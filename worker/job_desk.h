@@ -78,6 +78,9 @@ class JobDesk final : private EventHandler, private JobPool::RoomWaiter {
     absl::Duration stalled_after = absl::Seconds(10);
     // By name, and for how long.
     absl::AnyInvocable<void(const char*, absl::Duration)> on_stalled;
+    // The pool's, at the start and then once a second while jobs are out or
+    // threads are left that are not needed.
+    absl::AnyInvocable<void(const JobPoolStats&)> on_stats;
   };
 
   // Both outlive the desk, but the pool's threads do not. Errors: no
@@ -127,6 +130,7 @@ class JobDesk final : private EventHandler, private JobPool::RoomWaiter {
   void FillRoom();
   void TakeDone();
   void Return(DeskJob* job);
+  void Look();
   void LookForStalled();
 
   JobPool& pool_;

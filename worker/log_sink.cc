@@ -58,6 +58,11 @@ uint64_t LineLogSink::dropped() const {
   return dropped_;
 }
 
+void LineLogSink::CountDroppedIn(Counter* counter) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  dropped_counter_ = counter;
+}
+
 void LineLogSink::ReportDropped(const LogRecord& like) {
   const std::string fields = absl::StrCat("\"count\":", dropped_ - reported_);
   const std::string message =
@@ -102,6 +107,7 @@ void LineLogSink::send(google::LogSeverity severity,
   if (!writer_.Write(
           FormatLogLine(format_, record, writer_.max_line_bytes()))) {
     ++dropped_;
+    if (dropped_counter_ != nullptr) dropped_counter_->Add(1);
   }
 }
 

@@ -31,6 +31,7 @@
 
 #include "absl/strings/string_view.h"
 #include "glog/logging.h"
+#include "net/counter.h"
 #include "net/unique_fd.h"
 #include "worker/log_line.h"
 #include "worker/log_writer.h"
@@ -55,6 +56,8 @@ class LineLogSink final : public google::LogSink {
 
   // Lines that this process lost.
   uint64_t dropped() const;
+  // Where they are counted too, from now on. It outlives the sink.
+  void CountDroppedIn(Counter* counter);
 
   void send(google::LogSeverity severity, const char* full_filename,
             const char* base_filename, int line,
@@ -71,6 +74,7 @@ class LineLogSink final : public google::LogSink {
   const LogFormat format_;
   std::string role_;
   uint64_t dropped_ = 0;
+  Counter* dropped_counter_ = nullptr;
   uint64_t reported_ = 0;  // the part of dropped_ that the log knows of
 };
 

@@ -22,20 +22,26 @@
 //     kCounterLimit, so that sums over workers can't overflow.
 //
 // Layout: a header with magic, layout version and a table of (name, offset,
-// kind), so that a reader of another build finds the fields that it knows and
-// does without those that are missing (they read 0).
+// cells, kind), so that a reader of another build finds the fields that it
+// knows and does without those that are missing (they read 0). The
+// application's own metrics (application_metrics.h) come last.
 //
 // Not thread-safe: one thread writes a Scoreboard, one thread uses a
 // ScoreboardView.
 
+#include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "net/counter.h"
 #include "net/event_loop.h"
+#include "net/log_histogram.h"
 #include "net/traffic_counters.h"
 #include "net/unique_fd.h"
 #include "worker/http/http_counters.h"
@@ -51,17 +57,33 @@ enum class WorkerState : int64_t {
   kStopping = 4,
 };
 
+// Of the job pool, as the loop last saw it.
+struct JobCounters {
+  Gauge threads;
+  Gauge queued;
+  Counter run;
+  Counter refused;
+};
+
 // The part that the worker writes. All zero at the start.
 struct WorkerCounters {
   TrafficCounters traffic;
   alignas(64) LoopHeartbeat heartbeat;  // stored to in every turn
+  NanosHistogram turn_nanos;            // of the loop
   alignas(64) Gauge state;              // a WorkerState
   Counter stale_events;                 // of EventLoop
+  Counter log_lines_dropped;
+  JobCounters jobs;
   alignas(64) HttpCounters http;
 };
 
-// A worker's numbers at one moment, each for itself.
-struct WorkerSnapshot {
+// The cells of a histogram: its buckets and then the sum of what they count.
+using NanosCells = std::array<uint64_t, NanosHistogram::kCells>;
+using BytesCells = std::array<uint64_t, BytesHistogram::kCells>;
+
+// A worker's numbers at one moment, each for itself. No more than cells, so
+// that they can be added up one by one.
+struct WorkerNumbers {
   uint64_t connections = 0;  // open now
   uint64_t accepted = 0;
   uint64_t closed = 0;
@@ -90,10 +112,36 @@ struct WorkerSnapshot {
   uint64_t http_rejected = 0;
   uint64_t http_timeouts = 0;
   uint64_t http_handler_failures = 0;
+  NanosCells http_request_nanos = {};
+  BytesCells http_response_bytes = {};
+  uint64_t job_threads = 0;
+  uint64_t jobs_queued = 0;
+  uint64_t jobs_run = 0;
+  uint64_t jobs_refused = 0;
+  uint64_t log_lines_dropped = 0;
+  NanosCells turn_nanos = {};
   uint64_t state = 0;  // a WorkerState, or anything
   // Heartbeat: stuck is who does not wait and shows the same turn twice.
   uint64_t turns = 0;
   uint64_t waiting = 0;
+};
+
+class WorkerSnapshot : public WorkerNumbers {
+ public:
+  std::vector<uint64_t> application;  // cells: application_metrics.h
+
+  // Adds what another worker has counted in its life. What only says how things
+  // stand with it is left out: that one is gone.
+  void AddEnded(const WorkerSnapshot& other);
+  // Adds all of it.
+  void AddLive(const WorkerSnapshot& other);
+
+  // All of it, one behind the other.
+  std::vector<uint64_t> Cells() const;
+  void SetCells(absl::Span<const uint64_t> cells);
+
+ private:
+  void Add(const WorkerSnapshot& other, bool levels);
 };
 
 // Exact in a double, and a thousand of them fit a uint64_t.
@@ -119,8 +167,9 @@ class Scoreboard {
   // Both steps, for a worker without a master (tests).
   static absl::StatusOr<Scoreboard> Create();
 
-  // Valid as long as this object.
+  // Valid as long as this object, and so are the application's cells.
   WorkerCounters& counters() const { return *counters_; }
+  std::atomic<uint64_t>* application_cells() const;
 
  private:
   explicit Scoreboard(Mapping mapping);
@@ -141,18 +190,21 @@ class ScoreboardView {
   WorkerSnapshot Read();
 
  private:
+  enum class Rule : uint8_t { kMonotonic, kLevel, kReal, kMonotonicReal };
   struct Field {
-    size_t offset;
-    uint64_t WorkerSnapshot::* member;
-    bool monotonic;
+    size_t offset;  // in the mapping
+    size_t cells;
+    size_t target;  // in last_
+    Rule rule;
   };
 
-  ScoreboardView(Mapping mapping, std::vector<Field> fields)
-      : mapping_(std::move(mapping)), fields_(std::move(fields)) {}
+  ScoreboardView(Mapping mapping, std::vector<Field> fields);
+  void ReadCell(uint64_t value, Rule rule, uint64_t& last);
 
   Mapping mapping_;
   std::vector<Field> fields_;
-  WorkerSnapshot last_;
+  // The cells of a WorkerNumbers, then the application's.
+  std::vector<uint64_t> last_;
 };
 
 }  // namespace baton

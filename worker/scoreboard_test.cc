@@ -5,17 +5,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <bit>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <vector>
 
 #include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
+#include "worker/application_metrics.h"
 
 namespace baton {
 namespace {
 
-constexpr size_t kFileBytes = 8192;
+constexpr size_t kFileBytes = 24576;  // with a page of the application's
+constexpr size_t kHeaderBytes = 16;
 
 UniqueFd NewFile() {
   absl::StatusOr<UniqueFd> fd = CreateScoreboardFile();
@@ -99,6 +103,80 @@ TEST(ScoreboardTest, WhatTheWorkerCountsTheViewReads) {
   EXPECT_EQ(snapshot.state, static_cast<uint64_t>(WorkerState::kServing));
   EXPECT_EQ(snapshot.turns, 18u);
   EXPECT_EQ(snapshot.waiting, 1u);
+}
+
+MetricCounter orders("test_orders_total", "Orders.");
+MetricGauge carts("test_carts", "Carts.");
+MetricHistogram waits("test_wait_seconds", "Waits.", {1, 10});
+
+double Real(uint64_t cell) { return std::bit_cast<double>(cell); }
+
+TEST(ScoreboardTest, HistogramsAndTheApplicationsOwn) {
+  UniqueFd fd = NewFile();
+  auto board = Scoreboard::Open(fd.get());
+  auto view = ScoreboardView::Open(fd.get());
+  ASSERT_TRUE(board.ok() && view.ok());
+  board->counters().turn_nanos.Add(1000);
+  board->counters().turn_nanos.Add(2'000'000, 3);
+  SetApplicationCells(board->application_cells());
+  orders.Add(7);
+  carts.Set(-2.5);
+  waits.Observe(0.5);
+  waits.Observe(100);
+  SetApplicationCells(nullptr);
+  const WorkerSnapshot snapshot = view->Read();
+  EXPECT_EQ(snapshot.turn_nanos[0], 1u);
+  EXPECT_EQ(snapshot.turn_nanos[NanosHistogram::BucketOf(2'000'000)], 3u);
+  EXPECT_EQ(Real(snapshot.turn_nanos.back()), 6'001'000);
+  ASSERT_EQ(snapshot.application.size(), ApplicationCells());
+  EXPECT_EQ(snapshot.application[0], 7u);
+  EXPECT_EQ(Real(snapshot.application[1]), -2.5);
+  EXPECT_EQ(snapshot.application[2], 1u);
+  EXPECT_EQ(snapshot.application[3], 0u);
+  EXPECT_EQ(snapshot.application[4], 1u);
+  EXPECT_EQ(Real(snapshot.application[5]), 100.5);
+}
+
+TEST(ScoreboardTest, OfAWorkerThatHasEndedWhatItCountedStays) {
+  UniqueFd fd = NewFile();
+  auto board = Scoreboard::Open(fd.get());
+  auto view = ScoreboardView::Open(fd.get());
+  ASSERT_TRUE(board.ok() && view.ok());
+  board->counters().traffic.requests.Add(5);
+  board->counters().traffic.open.Set(3);
+  board->counters().turn_nanos.Add(1'000'000);
+  SetApplicationCells(board->application_cells());
+  orders.Add(2);
+  carts.Set(4);
+  waits.Observe(5);
+  SetApplicationCells(nullptr);
+  WorkerSnapshot sum;
+  sum.AddEnded(view->Read());
+  sum.AddEnded(view->Read());
+  EXPECT_EQ(sum.requests, 10u);
+  EXPECT_EQ(sum.connections, 0u) << "it has none any more";
+  EXPECT_EQ(Real(sum.turn_nanos.back()), 2'000'000);
+  EXPECT_EQ(sum.application[0], 4u);
+  EXPECT_EQ(Real(sum.application[1]), 0) << "a gauge is of those that live";
+  EXPECT_EQ(sum.application[3], 2u);
+  EXPECT_EQ(Real(sum.application[5]), 10);
+  sum.AddLive(view->Read());
+  EXPECT_EQ(sum.requests, 15u);
+  EXPECT_EQ(sum.connections, 3u);
+  EXPECT_EQ(Real(sum.application[1]), 4);
+}
+
+TEST(ScoreboardTest, ARealThatIsNoNumberReadsAsNone) {
+  UniqueFd fd = NewFile();
+  auto board = Scoreboard::Open(fd.get());
+  auto view = ScoreboardView::Open(fd.get());
+  ASSERT_TRUE(board.ok() && view.ok());
+  SetApplicationCells(board->application_cells());
+  carts.Set(std::numeric_limits<double>::quiet_NaN());
+  EXPECT_EQ(Real(view->Read().application[1]), 0);
+  carts.Set(std::numeric_limits<double>::infinity());
+  EXPECT_EQ(Real(view->Read().application[1]), 0);
+  SetApplicationCells(nullptr);
 }
 
 TEST(ScoreboardTest, TheNumbersOutliveTheWorker) {
@@ -189,7 +267,7 @@ TEST(ScoreboardTest, AForkedChildDoesNotInheritTheView) {
 
 TEST(ScoreboardTest, AFieldOfAnotherBuildIsSkippedAndAMissingOneReadsZero) {
   std::vector<char> bytes = BytesOf(NewFile());
-  char* name = bytes.data() + 16;
+  char* name = bytes.data() + kHeaderBytes;
   ASSERT_STREQ(name, "connections");
   std::memcpy(name, "invented", sizeof("invented"));
   UniqueFd fd = SealedFile(bytes);
@@ -205,9 +283,9 @@ TEST(ScoreboardTest, AFieldOfAnotherBuildIsSkippedAndAMissingOneReadsZero) {
 TEST(ScoreboardTest, AnOffsetOutsideTheFileIsRefused) {
   const std::vector<char> good = BytesOf(NewFile());
   for (uint32_t offset : {uint32_t{kFileBytes}, uint32_t{kFileBytes - 7},
-                          uint32_t{0xfffffff8}, uint32_t{4097}}) {
+                          uint32_t{0xfffffff8}, uint32_t{16385}}) {
     std::vector<char> bytes = good;
-    std::memcpy(bytes.data() + 16 + 24, &offset, sizeof(offset));
+    std::memcpy(bytes.data() + kHeaderBytes + 52, &offset, sizeof(offset));
     EXPECT_FALSE(ScoreboardView::Open(SealedFile(bytes).get()).ok()) << offset;
   }
 }
@@ -240,7 +318,7 @@ TEST(ScoreboardTest, OpeningRandomHeadersNeverDoesHarm) {
   for (int round = 0; round < 2000; ++round) {
     std::vector<char> bytes = good;
     for (int flips = 1 + random() % 4; flips > 0; --flips) {
-      bytes[random() % 1024] = static_cast<char>(random());
+      bytes[random() % 4096] = static_cast<char>(random());
     }
     auto view = ScoreboardView::Open(SealedFile(bytes).get());
     if (!view.ok()) continue;

@@ -22,6 +22,7 @@
 #include "net/scope.h"
 #include "net/signal_fd.h"
 #include "net/socket_options.h"
+#include "worker/application_metrics.h"
 #include "worker/channel_messages.h"
 #include "worker/connection_limits.h"
 #include "worker/cut_connections.h"
@@ -61,7 +62,9 @@ int64_t MaxConnections(const WorkerSettings& settings) {
       static_cast<int64_t>(std::min<rlim_t>(limit.rlim_cur, 1 << 22)) - used);
 }
 
-class Worker final : private ConnectionObserver, private Scope::IdleObserver {
+class Worker final : private ConnectionObserver,
+                     private Scope::IdleObserver,
+                     private TurnObserver {
  public:
   Worker(WorkerStart start, EventLoop& loop);
   ~Worker() override = default;
@@ -94,6 +97,10 @@ class Worker final : private ConnectionObserver, private Scope::IdleObserver {
 
   void OnClosed(uint16_t settings, uint64_t tag) override;
   void OnIdle() override { EndIfDrained(); }
+  void OnTurnEnd(int64_t nanos) override {
+    counters_.turn_nanos.Add(static_cast<uint64_t>(nanos));
+    http_.OnTurnEnd(nanos);
+  }
   void OnSignals();
   void OnChannel();
   void Send(const ChannelMessage& message);
@@ -113,6 +120,7 @@ class Worker final : private ConnectionObserver, private Scope::IdleObserver {
   template <typename T>
   void Handle(const T& message);  // what only a master may receive
   absl::Status StartJobPool();
+  void CountJobs(const JobPoolStats& stats);
   void Cut();
   void EndIfDrained();
   void EndLoop();
@@ -157,6 +165,8 @@ Worker::Worker(WorkerStart start, EventLoop& loop)
       drain_timer_(loop, [this] { cut_ ? EndLoop() : Cut(); }) {
   loop_.SetHeartbeat(&counters_.heartbeat);
   loop_.SetStaleEventCounter(&counters_.stale_events);
+  loop_.SetTurnObserver(this);
+  SetApplicationCells(start_.scoreboard.application_cells());
   table_.SetObserver(this);
   connections_.SetIdleObserver(this);
 }
@@ -195,12 +205,21 @@ absl::Status Worker::StartJobPool() {
         .Field("name", name)
         .Field("running_s", absl::ToInt64Seconds(running));
   };
+  options.on_stats = [this](const JobPoolStats& stats) { CountJobs(stats); };
   absl::StatusOr<std::unique_ptr<JobDesk>> desk =
       JobDesk::Create(loop_, *pool_, std::move(options));
   if (!desk.ok()) return desk.status();
   desk_ = *std::move(desk);
   desk_->SetIdleCallback([this] { EndIfDrained(); });
   return absl::OkStatus();
+}
+
+void Worker::CountJobs(const JobPoolStats& stats) {
+  JobCounters& jobs = counters_.jobs;
+  jobs.threads.Set(stats.threads);
+  jobs.queued.Set(static_cast<int64_t>(stats.queued));
+  jobs.run.Add(stats.run - jobs.run.value());
+  jobs.refused.Add(stats.refused - jobs.refused.value());
 }
 
 int Worker::Run() {
@@ -215,6 +234,7 @@ int Worker::Run() {
   // With one that was cut, the process does not wait for its threads.
   pool_->Stop();
   if (desk_->pending() == 0) pool_->Join(kThreadsEnd);
+  CountJobs(pool_->stats());
   return failed_ ? 1 : 0;
 }
 

@@ -39,7 +39,10 @@ class Server {
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, log[1], STDERR_FILENO);
     posix_spawn_file_actions_addclose(&actions, log[0]);
-    std::vector<std::string> args = {PathOf(name), "--workers=1",
+    std::vector<std::string> args = {PathOf(name),
+                                     "--workers=1",
+                                     "--admin=",
+                                     "--control=",
                                      "--listen=" + name + "+unix://" + path_,
                                      "--log_format=json"};
     std::vector<char*> argv;

@@ -89,9 +89,16 @@ Task<IoError> SendResponse(Connection* conn, const HttpResponse* response,
   co_return sent;
 }
 
-void CountResponse(int status, HttpWorker& worker) {
-  ConnectionTable::Current().counters().requests.Add(1);
+void CountResponse(int status, int64_t since, HttpWorker& worker) {
+  ConnectionTable& table = ConnectionTable::Current();
+  table.counters().requests.Add(1);
   HttpCounters& counters = worker.counters();
+  const int64_t now = table.loop().now_nanos();
+  if (now == since) {
+    worker.AnsweredInThisTurn();
+  } else {
+    counters.request_nanos.Add(static_cast<uint64_t>(now - since));
+  }
   if (status < 300) {
     counters.responses_2xx.Add(1);
   } else if (status < 400) {

@@ -63,8 +63,15 @@ std::string HeadText(const HttpResponse& response, uint64_t body_size,
 Task<IoError> SendResponse(Connection* conn, const HttpResponse* response,
                            HttpFraming framing);
 
-// Counts a response that is about to be sent, and its request with it.
-void CountResponse(int status, HttpWorker& worker);
+// Counts a response that is about to be sent, and its request with it, which
+// was there at `since`: the loop's time of that turn.
+void CountResponse(int status, int64_t since, HttpWorker& worker);
+// The same of one that is not streamed.
+inline void CountResponse(const HttpResponse& response, int64_t since,
+                          HttpWorker& worker) {
+  CountResponse(response.status(), since, worker);
+  worker.counters().response_bytes.Add(response.body().size());
+}
 
 // A response that is nobody's but the server's own: its status and why.
 HttpResponse ErrorResponse(int status, absl::string_view reason = "");

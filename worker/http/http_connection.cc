@@ -51,6 +51,7 @@ class BatchAnswerer {
       : conn_(conn),
         listener_(*static_cast<const HttpListener*>(conn.service_data())),
         worker_(HttpWorker::Current()),
+        now_(ConnectionTable::Current().loop().now_nanos()),
         rest_(bytes),
         begin_(ConnectionTable::Current().scratch()),
         at_(begin_) {}
@@ -102,7 +103,7 @@ class BatchAnswerer {
 
   void Append(HttpResponse& response, const HttpFraming& framing,
               Batch& batch) {
-    CountResponse(response.status(), worker_);
+    CountResponse(response, now_, worker_);
     const absl::string_view body = response.body();
     if (ComposedHeadBound(response) + body.size() > Room()) {
       batch.large = std::make_unique<LargeResponse>(
@@ -118,20 +119,21 @@ class BatchAnswerer {
   Connection& conn_;
   const HttpListener& listener_;
   HttpWorker& worker_;
+  const int64_t now_;
   absl::string_view rest_;  // what has not been answered
   char* const begin_;
   char* at_;
 };
 
 // A request that is against the rules: its answer, and the end.
-Task<> Refuse(Connection* conn, HttpParse why) {
+Task<> Refuse(Connection* conn, HttpParse why, int64_t since) {
   HttpWorker& worker = HttpWorker::Current();
   const auto& listener =
       *static_cast<const HttpListener*>(conn->service_data());
   (why.status == 408 ? worker.counters().timeouts : worker.counters().rejected)
       .Add(1);
-  CountResponse(why.status, worker);
   const HttpResponse response = ErrorResponse(why.status, why.reason);
+  CountResponse(response, since, worker);
   const HttpFraming framing = {.close = true,
                                .server_header = listener.server_header};
   const IoError sent = co_await SendResponse(conn, &response, framing);
@@ -168,8 +170,8 @@ Task<bool> ServeRequest(Connection* conn) {
   EventLoop& loop = EventLoop::Current();
   const auto& listener =
       *static_cast<const HttpListener*>(conn->service_data());
-  const int64_t end =
-      loop.now_nanos() + absl::ToInt64Nanoseconds(listener.header_timeout);
+  const int64_t since = loop.now_nanos();
+  const int64_t end = since + absl::ToInt64Nanoseconds(listener.header_timeout);
   HeadReceiver receiver;
   uint32_t at_least = 1;
   bool nothing_yet = false;  // but an empty line
@@ -202,7 +204,7 @@ Task<bool> ServeRequest(Connection* conn) {
       co_return false;
     }
     if (parsed.kind == HttpParse::Kind::kRejected) {
-      co_await Refuse(conn, parsed);
+      co_await Refuse(conn, parsed, since);
       co_return false;
     }
     HttpExchange exchange(conn, worker.scratch_head(), *there);

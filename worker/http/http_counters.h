@@ -2,6 +2,7 @@
 #define BATON_WORKER_HTTP_HTTP_COUNTERS_H_
 
 #include "net/counter.h"
+#include "net/log_histogram.h"
 
 namespace baton {
 
@@ -15,6 +16,10 @@ struct HttpCounters {
   Counter rejected;  // requests that are against the protocol or a limit of it
   Counter timeouts;  // header_timeout, body_timeout: answered 408
   Counter handler_failures;  // 500, and handlers past their time-out
+  // From the turn of the loop in which a request was there to the end of the
+  // one in which its response was: what waited behind others is in it.
+  NanosHistogram request_nanos;
+  BytesHistogram response_bytes;  // of bodies, before any transfer coding
 };
 
 }  // namespace baton

@@ -57,6 +57,7 @@ HttpExchange::HttpExchange(Connection* conn, const HttpHead& head,
     : conn_(conn),
       listener_(*static_cast<const HttpListener*>(conn->service_data())),
       worker_(HttpWorker::Current()),
+      since_(EventLoop::Current().now_nanos()),
       owned_(head, bytes),
       match_(listener_.service->Find(owned_.head().method, owned_.head().path,
                                      &parameters_)),
@@ -175,7 +176,7 @@ Task<bool> HttpExchange::Respond(HttpResponse response) {
   if (lost_) co_return false;
   if (rejected_ != 0) response = ErrorResponse(rejected_, why_rejected_);
   const HttpFraming framing = Framing();
-  CountResponse(response.status(), worker_);
+  CountResponse(response, since_, worker_);
   const IoError sent = co_await SendResponse(conn_, &response, framing);
   if (sent != IoError::kOk) co_return false;
   const bool goes_on = co_await Finish(framing.close);
@@ -318,7 +319,7 @@ std::string HttpExchange::StartStream(HttpResponse& head) {
   bodiless_ = framing.head_only || !HttpStatusHasBody(head.status());
   failed_ = !head.failure().empty();
   ReportFailure(request_, head, worker_);
-  CountResponse(head.status(), worker_);
+  CountResponse(head.status(), since_, worker_);
   return HeadText(head, 0, framing, worker_);
 }
 

@@ -80,6 +80,7 @@ class HttpExchange {
   Connection* const conn_;
   const HttpListener& listener_;
   HttpWorker& worker_;
+  const int64_t since_;  // the turn of the loop in which its head was there
   const OwnedHead owned_;
   HttpPathParameters parameters_;
   HttpRouter::Match match_;

@@ -40,6 +40,17 @@ class HttpWorker {
   HttpHead& scratch_head() { return scratch_head_; }
   HttpPathParameters& scratch_parameters() { return scratch_parameters_; }
   HttpCounters& counters() { return *counters_; }
+
+  // A request has been answered that was there when this turn of the loop
+  // began.
+  void AnsweredInThisTurn() { ++answered_in_turn_; }
+  // This turn has taken so long.
+  void OnTurnEnd(int64_t nanos) {
+    if (answered_in_turn_ == 0) return;
+    counters_->request_nanos.Add(static_cast<uint64_t>(nanos),
+                                 answered_in_turn_);
+    answered_in_turn_ = 0;
+  }
   const std::vector<Cidr>& forwarded_from() const { return forwarded_from_; }
 
   // "Date: Sat, 21 Nov 2026 02:14:10 GMT\r\n" of the wall clock, whatever that
@@ -62,6 +73,7 @@ class HttpWorker {
   HttpPathParameters scratch_parameters_;
   time_t date_second_ = -1;
   std::string ok_and_date_;
+  uint64_t answered_in_turn_ = 0;
   const uint64_t id_prefix_;
   uint64_t ids_ = 0;
   time_t log_second_ = 0;
