@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <string>
 #include <utility>
 #include <variant>
 
@@ -71,6 +73,17 @@ google::LogSeverity SeverityOf(action::Severity severity) {
   }
   LOG(FATAL) << "severity " << static_cast<int>(severity);
   return google::GLOG_ERROR;
+}
+
+// Every flag that has been set somewhere, as it holds.
+void LogConfiguration(Generation generation, const Config& config) {
+  std::map<std::string, std::string> values;
+  for (const FlagSetting& setting : config.settings) {
+    values[setting.name] = setting.value;
+  }
+  LogEvent event("configuration");
+  event.Field("generation", generation);
+  for (const auto& [name, value] : values) event.Field(name, value);
 }
 
 Instant Now() { return absl::Nanoseconds(MonotonicClock::Get()->NowNanos()); }
@@ -152,6 +165,7 @@ absl::Status Master::ListenFirst() {
   if (absl::Status status = helpers_->Load(1, configs_.at(1)); !status.ok()) {
     return status;
   }
+  LogConfiguration(1, config);
   LogListening(1);
   supervisor_.emplace(*settings);
   helpers_->Commit(1);
@@ -365,6 +379,7 @@ void Master::Do(const action::CommitConfig& commit) {
       !status.ok()) {
     LOG(WARNING) << "a listener keeps an old option: " << status.message();
   }
+  LogConfiguration(commit.generation, *config);
   helpers_->Commit(commit.generation);
   ReportRemovedListeners();
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <optional>
@@ -51,17 +52,24 @@ Ran Shell(const std::string& command) {
   return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, output};
 }
 
-// Of no other test: the children of a server that was killed hold its socket
-// for a moment.
-std::string TempPath(absl::string_view name) {
-  static int count = 0;
-  return absl::StrCat(testing::TempDir(), "/", getpid(), ".", ++count, ".",
-                      name);
+// Of one test: the children of a server that was killed hold its socket for a
+// moment. Short, for a socket's path.
+std::string NewFolder() {
+  std::string folder = "/tmp/baton_XXXXXX";
+  EXPECT_NE(mkdtemp(folder.data()), nullptr);
+  return folder;
 }
 
 class ServerAdminTest : public testing::Test {
  protected:
-  ServerAdminTest() : control_(TempPath("sock")), file_(TempPath("flags")) {}
+  ServerAdminTest()
+      : folder_(NewFolder()),
+        control_(folder_ + "/sock"),
+        file_(folder_ + "/flags") {}
+  ~ServerAdminTest() override {
+    server_.reset();
+    std::filesystem::remove_all(folder_);
+  }
 
   void Start(std::vector<std::string> args) {
     args.insert(args.begin(),
@@ -116,6 +124,7 @@ class ServerAdminTest : public testing::Test {
   }
   void WriteFlags(absl::string_view text) { std::ofstream(file_) << text; }
 
+  const std::string folder_;
   const std::string control_;
   const std::string file_;
   std::string admin_;
