@@ -1,8 +1,6 @@
 #include "master/cgroup_limits.h"
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <limits>
 #include <string>
 #include <vector>
@@ -13,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "master/proc_file.h"
 
 namespace baton {
 namespace {
@@ -36,13 +35,8 @@ struct Place {
   std::string below;  // "" or "/a/b"
 };
 
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 std::vector<std::string> Words(const std::string& path) {
-  return absl::StrSplit(ReadFile(path), absl::ByAnyChar(" \n"),
+  return absl::StrSplit(ReadProcFile(path), absl::ByAnyChar(" \n"),
                         absl::SkipEmpty());
 }
 
@@ -67,7 +61,8 @@ std::string Unescape(absl::string_view text) {
 // 31 23 0:28 ROOT POINT OPTIONS [FIELDS...] - TYPE SOURCE SUPER_OPTIONS
 std::vector<Mount> CgroupMounts(absl::string_view root) {
   std::vector<Mount> mounts;
-  const std::string text = ReadFile(absl::StrCat(root, "/proc/self/mountinfo"));
+  const std::string text =
+      ReadProcFile(absl::StrCat(root, "/proc/self/mountinfo"));
   for (const absl::string_view line : absl::StrSplit(text, '\n')) {
     const std::vector<absl::string_view> words = absl::StrSplit(line, ' ');
     const auto dash = absl::c_find(words, "-");
@@ -87,7 +82,8 @@ std::vector<Place> PlacesOf(absl::string_view controller,
                             absl::string_view root,
                             const std::vector<Mount>& mounts) {
   std::vector<Place> places;
-  const std::string text = ReadFile(absl::StrCat(root, "/proc/self/cgroup"));
+  const std::string text =
+      ReadProcFile(absl::StrCat(root, "/proc/self/cgroup"));
   for (const absl::string_view line : absl::StrSplit(text, '\n')) {
     const std::vector<absl::string_view> fields =
         absl::StrSplit(line, absl::MaxSplits(':', 2));

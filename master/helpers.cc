@@ -1,7 +1,6 @@
 #include "master/helpers.h"
 
 #include <signal.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 #include "glog/logging.h"
 #include "master/helper_process.h"
 #include "net/errno_status.h"
+#include "net/fd_inlet.h"
 #include "worker/log_event.h"
 
 namespace baton {
@@ -80,35 +80,6 @@ constexpr HelperKind kKinds[] = {HelperKind::kAdmin, HelperKind::kControl};
 }  // namespace
 
 struct Helpers::Running {
-  // A descriptor of which one method is told.
-  class Inlet final : public EventHandler {
-   public:
-    Inlet(Helpers* helpers, void (Helpers::*on_events)(uint64_t), uint64_t id)
-        : helpers_(helpers), on_events_(on_events), id_(id) {}
-    absl::Status Watch(int fd) {
-      absl::StatusOr<FdWatch> watch =
-          FdWatch::Start(helpers_->host_.loop, fd, EPOLLIN, this);
-      if (!watch.ok()) return watch.status();
-      watch_ = *std::move(watch);
-      return absl::OkStatus();
-    }
-    void Again() {
-      if (watch_.active()) watch_.MakeReady();
-    }
-    void Stop() { watch_.Stop(); }
-
-   private:
-    // May destroy this object.
-    void OnEvents(uint32_t /*events*/) override {
-      (helpers_->*on_events_)(id_);
-    }
-
-    Helpers* const helpers_;
-    void (Helpers::* const on_events_)(uint64_t);
-    const uint64_t id_;
-    FdWatch watch_;
-  };
-
   Running(Helpers* helpers, uint64_t new_id, HelperKind new_kind,
           HelperProcess forked)
       : id(new_id),
@@ -118,19 +89,20 @@ struct Helpers::Running {
         inquiry_inlet(helpers, &Helpers::OnInquiries, id),
         exit_inlet(helpers, &Helpers::OnExit, id) {}
 
-  absl::Status Watch() {
-    absl::Status status = channel_inlet.Watch(helper.channel.fd());
-    if (status.ok()) status = inquiry_inlet.Watch(helper.inquiries.fd());
-    if (status.ok()) status = exit_inlet.Watch(helper.process.pidfd());
+  absl::Status Watch(EventLoop& loop) {
+    absl::Status status = channel_inlet.Watch(loop, helper.channel.fd());
+    if (status.ok()) status = inquiry_inlet.Watch(loop, helper.inquiries.fd());
+    if (status.ok()) status = exit_inlet.Watch(loop, helper.process.pidfd());
     return status;
   }
 
   const uint64_t id;
   const HelperKind kind;
   HelperProcess helper;
-  Inlet channel_inlet;  // all three watch what `helper` owns
-  Inlet inquiry_inlet;
-  Inlet exit_inlet;
+  FdInlet<Helpers, uint64_t>
+      channel_inlet;  // all three watch what `helper` owns
+  FdInlet<Helpers, uint64_t> inquiry_inlet;
+  FdInlet<Helpers, uint64_t> exit_inlet;
   // To be told to leave when this one serves.
   uint64_t predecessor = 0;
 };
@@ -235,7 +207,7 @@ absl::Status Helpers::Fork(HelperKind kind) {
   if (!forked.ok()) return forked.status();
   auto helper =
       std::make_unique<Running>(this, ++last_id_, kind, *std::move(forked));
-  if (absl::Status status = helper->Watch(); !status.ok()) {
+  if (absl::Status status = helper->Watch(host_.loop); !status.ok()) {
     // It has done nothing yet, and ends at once: no wait to speak of.
     helper->helper.process.Kill(SIGKILL);
     helper->helper.process.WaitAndReap();

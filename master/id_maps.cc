@@ -5,26 +5,20 @@
 #include <unistd.h>
 
 #include <cstdint>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
+#include "master/proc_file.h"
 
 namespace baton {
 namespace {
 
-std::string Read(const char* path) {
-  std::ifstream file(path);
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
-
 // Without /proc, or in a kernel without user namespaces, there is no such file.
 bool IsMapped(const char* path, uid_t id) {
-  const std::string map = Read(path);
+  const std::string map = ReadProcFile(path);
   return map.empty() || MapsId(map, id);
 }
 
@@ -41,7 +35,7 @@ bool HasCapabilities() {
 
 bool CanBecome(uid_t id) {
   return HasCapabilities() &&
-         !absl::StartsWith(Read("/proc/self/setgroups"), "deny") &&
+         !absl::StartsWith(ReadProcFile("/proc/self/setgroups"), "deny") &&
          IsMapped("/proc/self/uid_map", id) &&
          IsMapped("/proc/self/gid_map", id);
 }

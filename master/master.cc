@@ -145,8 +145,7 @@ absl::Status Master::Start() {
         OnInquiry(asker, inquiry);
       });
   oom_kills_ = OomKills();
-  signal_inlet_ = std::make_unique<Inlet>(this, &Master::OnSignals, 0);
-  if (absl::Status status = signal_inlet_->Watch(*loop_, signals_->fd());
+  if (absl::Status status = signal_inlet_.Watch(*loop_, signals_->fd());
       !status.ok()) {
     return status;
   }
@@ -220,7 +219,7 @@ void Master::ArmTimer() {
   timer_->Start(std::max(deadline - Now(), absl::ZeroDuration()));
 }
 
-void Master::OnSignals(WorkerId /*none*/) {
+void Master::OnSignals() {
   while (const std::optional<signalfd_siginfo> signal = signals_->Next()) {
     switch (signal->ssi_signo) {
       case SIGHUP:

@@ -44,6 +44,7 @@
 #include "master/supervisor.h"
 #include "master/worker_process.h"
 #include "net/event_loop.h"
+#include "net/fd_inlet.h"
 #include "net/signal_fd.h"
 #include "worker/channel_messages.h"
 #include "worker/log_sink.h"
@@ -63,7 +64,6 @@ class Master {
   int Run();
 
  private:
-  class Inlet;
   struct Link;
 
   absl::Status Start();
@@ -86,7 +86,7 @@ class Master {
   // Events.
   void Feed(Event event);
   void ArmTimer();
-  void OnSignals(WorkerId);
+  void OnSignals();
   void OnChannel(WorkerId id);
   void OnExit(WorkerId id);
   void OnChildSignal();
@@ -143,7 +143,7 @@ class Master {
 
   std::unique_ptr<EventLoop> loop_;
   std::optional<SignalFd> signals_;
-  std::unique_ptr<Inlet> signal_inlet_;
+  FdInlet<Master> signal_inlet_{this, &Master::OnSignals};
   std::optional<Timer> timer_;
   std::optional<Timer> heartbeat_timer_;
   std::optional<Timer> strangers_timer_;

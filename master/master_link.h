@@ -3,44 +3,14 @@
 
 // What the master's two source files share of its private parts.
 
-#include <sys/epoll.h>
-
 #include <deque>
 #include <string>
 #include <utility>
 
-#include "absl/status/status.h"
 #include "master/master.h"
+#include "net/fd_inlet.h"
 
 namespace baton {
-
-// A descriptor of which one method of the master is told.
-class Master::Inlet final : public EventHandler {
- public:
-  Inlet(Master* master, void (Master::*on_events)(WorkerId), WorkerId id)
-      : master_(master), on_events_(on_events), id_(id) {}
-
-  absl::Status Watch(EventLoop& loop, int fd) {
-    absl::StatusOr<FdWatch> watch = FdWatch::Start(loop, fd, EPOLLIN, this);
-    if (!watch.ok()) return watch.status();
-    watch_ = *std::move(watch);
-    return absl::OkStatus();
-  }
-  void Stop() { watch_.Stop(); }
-  // Called again in the next round, for what was not read in this one.
-  void Again() {
-    if (watch_.active()) watch_.MakeReady();
-  }
-
- private:
-  // May destroy this object.
-  void OnEvents(uint32_t /*events*/) override { (master_->*on_events_)(id_); }
-
-  Master* const master_;
-  void (Master::* const on_events_)(WorkerId);
-  const WorkerId id_;
-  FdWatch watch_;
-};
 
 // A worker that has been forked and not yet reaped.
 struct Master::Link {
@@ -56,8 +26,8 @@ struct Master::Link {
   const int slot;
   const Generation generation;
   WorkerProcess worker;
-  Inlet channel_inlet;  // both watch what `worker` owns
-  Inlet exit_inlet;
+  FdInlet<Master, WorkerId> channel_inlet;  // both watch what `worker` owns
+  FdInlet<Master, WorkerId> exit_inlet;
   // Messages that did not fit into the channel, oldest first.
   std::deque<std::string> unsent;
   bool unknown_reported = false;

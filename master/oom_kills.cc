@@ -1,41 +1,32 @@
 #include "master/oom_kills.h"
 
-#include <fstream>
-#include <iterator>
-#include <optional>
 #include <string>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "master/proc_file.h"
 
 namespace baton {
 namespace {
 
-std::optional<std::string> Read(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) return std::nullopt;
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
-
 // cgroups(7): the entry of the unified hierarchy begins with "0::".
-std::optional<std::string> EventsOfOurCgroup() {
-  const std::optional<std::string> cgroups = Read("/proc/self/cgroup");
-  if (!cgroups.has_value()) return std::nullopt;
-  for (absl::string_view line : absl::StrSplit(*cgroups, '\n')) {
+std::string EventsOfOurCgroup() {
+  const std::string cgroups = ReadProcFile("/proc/self/cgroup");
+  for (absl::string_view line : absl::StrSplit(cgroups, '\n')) {
     if (!absl::ConsumePrefix(&line, "0::")) continue;
-    return Read(absl::StrCat("/sys/fs/cgroup", line, "/memory.events"));
+    return ReadProcFile(absl::StrCat("/sys/fs/cgroup", line, "/memory.events"));
   }
-  return std::nullopt;
+  return "";
 }
 
 }  // namespace
 
 uint64_t OomKills() {
-  std::optional<std::string> text = EventsOfOurCgroup();
-  if (!text.has_value()) text = Read("/proc/vmstat");
-  return ParseOomKills(text.value_or(""));
+  std::string text = EventsOfOurCgroup();
+  if (text.empty()) text = ReadProcFile("/proc/vmstat");
+  return ParseOomKills(text);
 }
 
 uint64_t ParseOomKills(absl::string_view text) {

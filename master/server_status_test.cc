@@ -142,6 +142,18 @@ TEST(MetricsTextTest, ASlotCountsWhatAllItsWorkersHaveCounted) {
   EXPECT_EQ(metrics.samples.at("baton_workers_resident_memory_bytes"), 12288);
 }
 
+TEST(MetricsTextTest, WhatAClosedSlotHasCountedIsNotForgotten) {
+  ServerStatus status = TwoSlots();
+  status.slots.resize(3);
+  status.slots[2].restarts = 2;
+  status.slots[2].ended.requests = 50;
+  status.slots[2].ended.log_lines_dropped = 9;
+  const Metrics metrics = Parse(MetricsText(status));
+  EXPECT_EQ(metrics.samples.at("baton_requests_total{slot=\"2\"}"), 50);
+  EXPECT_EQ(metrics.samples.at("baton_worker_restarts_total{slot=\"2\"}"), 2);
+  EXPECT_EQ(metrics.samples.at("baton_log_lines_dropped_total"), 9);
+}
+
 TEST(MetricsTextTest, NamesSayWhatTheyAre) {
   const Metrics metrics = Parse(MetricsText(TwoSlots()));
   for (const auto& [name, type] : metrics.types) {

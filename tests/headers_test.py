@@ -17,6 +17,7 @@ COMPILER = [
     "-I", tree.ROOT,
     "-isystem", "/usr/src/googletest/googletest/include",
     "-isystem", "/usr/src/googletest/googlemock/include",
+    "-isystem", "/usr/share/include/llhttp",
     "-x", "c++", "-",
 ]
 

@@ -1,5 +1,6 @@
 // What operators see and do: the admin port, the control socket, batonctl.
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -325,6 +326,32 @@ TEST_F(ServerAdminTest, SigtermToAHelperCostsItsClientsNothing) {
   server_->WaitFor("helper_exited");
   EXPECT_EQ(Code("/readyz"), "200");
   EXPECT_EQ(Batonctl("status").code, 0);
+}
+
+TEST_F(ServerAdminTest, ARejectedAdminPortLeavesNoOtherListenerBehind) {
+  WriteFlags("--listen=http://127.0.0.1:0\n--workers=1\n--admin=\n--control=");
+  server_.emplace(std::vector<std::string>{absl::StrCat("--flagfile=", file_)},
+                  std::vector<std::string>{kOwnAdmin}, kServer);
+  server_->WaitReady();
+  // Somebody else's, and one that is nobody's.
+  ServerProcess other({"--listen=http://127.0.0.1:0,http://127.0.0.1:0"}, {},
+                      kServer);
+  other.WaitReady();
+  const std::string taken = other.address(0).ToString();
+  const Endpoint first = other.address(1);
+  other.Signal(SIGQUIT);
+  other.Wait();
+  ServerProcess holder({absl::StrCat("--listen=http://", taken)}, {}, kServer);
+  holder.WaitReady();
+  WriteFlags(absl::StrCat("--listen=http://127.0.0.1:0,http://",
+                          first.ToString(), "\n--workers=3\n--admin=http://",
+                          taken, "\n--control="));
+  server_->Signal(SIGHUP);
+  const json finished = server_->WaitFor("reload_finished");
+  EXPECT_EQ(finished["outcome"], "rejected");
+  EXPECT_THAT(finished["reason"].get<std::string>(), HasSubstr(taken));
+  EXPECT_EQ(TestClient(first).connect_errno(), ECONNREFUSED);
+  Request();
 }
 
 TEST_F(ServerAdminTest, ATakenPortIsAnError) {

@@ -1,7 +1,6 @@
 #include "worker/worker.h"
 
 #include <signal.h>
-#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -18,6 +17,7 @@
 #include "net/connection_table.h"
 #include "net/errno_status.h"
 #include "net/event_loop.h"
+#include "net/fd_inlet.h"
 #include "net/open_fds.h"
 #include "net/scope.h"
 #include "net/signal_fd.h"
@@ -73,28 +73,6 @@ class Worker final : private ConnectionObserver,
   int Run();
 
  private:
-  // A descriptor of which one method of the worker is told.
-  class Inlet final : public EventHandler {
-   public:
-    Inlet(Worker* worker, void (Worker::*on_events)())
-        : worker_(worker), on_events_(on_events) {}
-    absl::Status Watch(int fd) {
-      absl::StatusOr<FdWatch> watch =
-          FdWatch::Start(worker_->loop_, fd, EPOLLIN, this);
-      if (!watch.ok()) return watch.status();
-      watch_ = *std::move(watch);
-      return absl::OkStatus();
-    }
-    void Stop() { watch_.Stop(); }
-
-   private:
-    void OnEvents(uint32_t /*events*/) override { (worker_->*on_events_)(); }
-
-    Worker* const worker_;
-    void (Worker::* const on_events_)();
-    FdWatch watch_;
-  };
-
   void OnClosed(uint16_t settings, uint64_t tag) override;
   void OnIdle() override { EndIfDrained(); }
   void OnTurnEnd(int64_t nanos) override {
@@ -136,8 +114,8 @@ class Worker final : private ConnectionObserver,
   std::unique_ptr<JobPool> pool_;
   std::unique_ptr<JobDesk> desk_;
   std::optional<SignalFd> signals_;
-  Inlet signal_inlet_{this, &Worker::OnSignals};
-  Inlet channel_inlet_{this, &Worker::OnChannel};
+  FdInlet<Worker> signal_inlet_{this, &Worker::OnSignals};
+  FdInlet<Worker> channel_inlet_{this, &Worker::OnChannel};
   Timer drain_timer_;
   bool draining_ = false;
   bool cut_ = false;
@@ -179,9 +157,10 @@ absl::Status Worker::Start() {
   absl::StatusOr<SignalFd> signals = SignalFd::Create(kSignals);
   if (!signals.ok()) return signals.status();
   signals_.emplace(*std::move(signals));
-  if (absl::Status status = signal_inlet_.Watch(signals_->fd()); !status.ok())
+  if (absl::Status status = signal_inlet_.Watch(loop_, signals_->fd());
+      !status.ok())
     return status;
-  if (absl::Status status = channel_inlet_.Watch(start_.channel.fd());
+  if (absl::Status status = channel_inlet_.Watch(loop_, start_.channel.fd());
       !status.ok())
     return status;
   if (absl::Status status = listeners_.Check(); !status.ok()) return status;

@@ -17,6 +17,7 @@
 #include "gtest/gtest.h"
 #include "net/sleep.h"
 #include "worker/http/http_call.h"
+#include "worker/http/testing/http_fixture.h"
 #include "worker/http/testing/http_tester.h"
 
 namespace baton {
@@ -56,7 +57,7 @@ Task<> Counts(HttpCall call) {
   }
 }
 
-class HttpConnectionTest : public ::testing::Test {
+class HttpConnectionTest : public testing::HttpFixture {
  protected:
   HttpConnectionTest() {
     service_.Get("/", Root)
@@ -71,18 +72,6 @@ class HttpConnectionTest : public ::testing::Test {
         .Post("/patience", Store, {.timeout = absl::Seconds(1)})
         .Get("/counts", Counts);
   }
-
-  HttpTester& tester() {
-    if (!tester_.has_value()) {
-      tester_.emplace(service_, HttpListener{.max_body = 1000});
-    }
-    return *tester_;
-  }
-  testing::Pair& pair() { return tester().pair(); }
-  bool closed() { return pair().write_closed(); }
-
-  HttpService service_;
-  std::optional<HttpTester> tester_;
 };
 
 TEST_F(HttpConnectionTest, AnswersAndKeepsTheConnection) {

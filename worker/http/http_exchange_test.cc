@@ -19,6 +19,7 @@
 #include "net/sleep.h"
 #include "worker/http/http_call.h"
 #include "worker/http/http_connection.h"
+#include "worker/http/testing/http_fixture.h"
 #include "worker/http/testing/http_tester.h"
 
 namespace baton {
@@ -86,7 +87,7 @@ Task<> Endless(HttpCall call) {
   while (error == IoError::kOk) error = co_await call.Send(block);
 }
 
-class HttpExchangeTest : public ::testing::Test {
+class HttpExchangeTest : public testing::HttpFixture {
  protected:
   HttpExchangeTest() {
     service_.Get("/", Root)
@@ -105,18 +106,6 @@ class HttpExchangeTest : public ::testing::Test {
         .Get("/forgets", Forgets)
         .Get("/endless", Endless, {.timeout = absl::Seconds(3)});
   }
-
-  HttpTester& tester() {
-    if (!tester_.has_value()) {
-      tester_.emplace(service_, HttpListener{.max_body = 1000});
-    }
-    return *tester_;
-  }
-  testing::Pair& pair() { return tester().pair(); }
-  bool closed() { return pair().write_closed(); }
-
-  HttpService service_;
-  std::optional<HttpTester> tester_;
 };
 
 TEST_F(HttpExchangeTest, CoroutinesAndTheirTimeOut) {
