@@ -130,6 +130,7 @@ void ReadWorkerSettings(FlagReader& reader, WorkerSettings& worker) {
   reader.Read("max_connections_per_ip", ParseMaxConnectionsPerIp,
               worker.max_connections_per_ip);
   reader.Read("forwarded_from", ParseForwardedFrom, worker.forwarded_from);
+  reader.Read("max_requests", ParseMaxRequests, worker.max_requests);
   reader.Read("job_threads", ParseJobThreads, worker.job_threads);
   reader.Read("job_queue", ParseJobQueue, worker.job_queue);
 }
@@ -171,6 +172,8 @@ absl::StatusOr<Config> ReadConfig(const FlagSourceNames& sources,
   ReadWorkerSettings(reader, config.worker);
   reader.Read("ready_timeout", ParseReadyTimeout, config.ready_timeout);
   reader.Read("crash_loop_limit", ParseCrashLoopLimit, config.crash_loop_limit);
+  reader.Read("max_rss", ParseSize, config.max_rss);
+  reader.Read("probation", ParseTimeout, config.probation);
   reader.Read("max_draining", ParseMaxDraining, config.max_draining);
   reader.Read("drain_delay", ParseTimeout, config.drain_delay);
   reader.Read("pid_file", ParseText, config.pid_file);

@@ -50,6 +50,8 @@ struct Config {
 
   absl::Duration ready_timeout;  // above zero
   int crash_loop_limit = 0;      // 0 = none
+  int64_t max_rss = 0;           // of a worker, in bytes; 0 = any
+  absl::Duration probation;      // of a reload's first new worker
   int max_draining = 8;          // per slot
   absl::Duration drain_delay;
 

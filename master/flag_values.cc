@@ -21,6 +21,7 @@ namespace {
 // More descriptors than the kernel hands out: fs.nr_open is below 2^31 -
 // proc(5).
 constexpr int64_t kMaxConnections = int64_t{1} << 30;
+constexpr int64_t kMaxRequests = int64_t{1} << 53;
 
 constexpr int64_t kMaxCrashLoopLimit = 1'000'000;
 constexpr int64_t kMaxJobThreads = 1024;
@@ -83,6 +84,10 @@ absl::StatusOr<int> ParseWorkers(absl::string_view text) {
 
 absl::StatusOr<int> ParseMaxDraining(absl::string_view text) {
   return ToInt(ParseWholeNumber(text, 1, kMaxWorkers, ""));
+}
+
+absl::StatusOr<int64_t> ParseMaxRequests(absl::string_view text) {
+  return ParseWholeNumber(text, 0, kMaxRequests, "never");
 }
 
 absl::StatusOr<int> ParseCrashLoopLimit(absl::string_view text) {

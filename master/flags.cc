@@ -30,12 +30,15 @@ DEFINE_string(worker_memory, "0", "what one may need: start no more than fit");
 DEFINE_bool(pin_workers, false, "worker i runs on usable CPU i");
 DEFINE_string(job_threads, "1:8", "a worker's, for blocking work: min:max");
 DEFINE_int32(job_queue, 1024, "jobs that may wait for one of them");
+DEFINE_int64(max_requests, 0, "recycle a worker after so many; 0: never");
+DEFINE_string(max_rss, "0", "recycle a worker larger than this; 0: never");
 DEFINE_string(user, "", "workers run as this user");
 DEFINE_string(group, "", "and in this group, not the user's own");
 DEFINE_string(ready_timeout, "10s", "a worker not ready by then has failed");
 DEFINE_int32(crash_loop_limit, 0,
              "exit 4 after so many faults in 60s; 0: never");
 
+DEFINE_string(probation, "2s", "watch a reload's first new worker so long");
 DEFINE_string(drain_timeout, "0s", "for an old worker's connections; 0s: any");
 DEFINE_int32(max_draining, 8, "old workers a slot may have; more are cut");
 DEFINE_string(drain_delay, "0s", "after SIGTERM, serve on that long first");
@@ -64,7 +67,7 @@ constexpr char kStop[] = "Reload and stop";
 constexpr char kConfiguration[] = "Configuration and log";
 constexpr char kOther[] = "Other";
 
-constexpr std::array<OwnFlag, 33> kOwnFlags = {{
+constexpr std::array<OwnFlag, 36> kOwnFlags = {{
     {"listen", "URL[,URL...]", kServe, Check<ParseListeners>},
     {"max_connections", "N", kServe, Check<ParseMaxConnections>},
     {"max_connections_per_ip", "N", kServe, Check<ParseMaxConnectionsPerIp>},
@@ -79,6 +82,8 @@ constexpr std::array<OwnFlag, 33> kOwnFlags = {{
     {"pin_workers", "", kWorkers, Check<ParseBool>},
     {"job_threads", "MIN:MAX", kWorkers, Check<ParseJobThreads>},
     {"job_queue", "N", kWorkers, Check<ParseJobQueue>},
+    {"max_requests", "N", kWorkers, Check<ParseMaxRequests>},
+    {"max_rss", "SIZE", kWorkers, Check<ParseSize>},
     {"user", "NAME", kWorkers, Check<ParseText>},
     {"group", "NAME", kWorkers, Check<ParseText>},
     {"ready_timeout", "DURATION", kWorkers, Check<ParseReadyTimeout>},
@@ -89,6 +94,7 @@ constexpr std::array<OwnFlag, 33> kOwnFlags = {{
     {"healthcheck", "", kOperate, Check<ParseBool>},
     {"readycheck", "", kOperate, Check<ParseBool>},
 
+    {"probation", "DURATION", kStop, Check<ParseTimeout>},
     {"drain_timeout", "DURATION", kStop, Check<ParseTimeout>},
     {"max_draining", "N", kStop, Check<ParseMaxDraining>},
     {"drain_delay", "DURATION", kStop, Check<ParseTimeout>},

@@ -180,6 +180,7 @@ absl::StatusOr<SupervisorSettings> Master::SettingsOf(
       ResolveWorkerCount(config.workers, config.worker_memory,
                          static_cast<int>(cpus->size()), ReadCgroupLimits());
   settings.ready_timeout = config.ready_timeout;
+  settings.probation = config.probation;
   settings.drain_timeout = DrainTimeout(config.worker);
   settings.max_draining = config.max_draining;
   settings.crash_loop_limit = config.crash_loop_limit;
@@ -290,6 +291,7 @@ void Master::LookAtHeartbeats() {
     changes.push_back(event::WorkerImpaired{id, Impairment::kStuck, stuck});
   }
   for (Event& change : changes) Feed(std::move(change));
+  LookAtMemory();
   heartbeat_timer_->Start(kHeartbeatLook);
 }
 

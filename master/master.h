@@ -91,6 +91,7 @@ class Master {
   void OnExit(WorkerId id);
   void OnChildSignal();
   void LookAtHeartbeats();
+  void LookAtMemory();
   // Whether there may be more to read.
   bool ReadMessage(Link& link);
   void OnMessage(Link& link, const ChannelMessage& message);
@@ -103,6 +104,7 @@ class Master {
   void Do(const action::StopAccepting& stop);
   void Do(const action::Drain& drain);
   void Do(const action::StopWorker& stop);
+  void Do(const action::HandOver& hand_over);
   void Do(const action::Kill& kill);
   void Do(const action::Adopt& adopt);
   void Do(const action::Release& release);
@@ -124,6 +126,7 @@ class Master {
   bool SendFds(WorkerId worker, const ChannelMessage& message,
                absl::Span<const int> fds);
   void SendUnsent(Link& link);
+  bool HandOverTo(WorkerId heir, const action::HandOver& hand_over);
   bool AdoptSlot(WorkerId worker, SocketsId slot);
   bool AdoptRemoved(WorkerId worker, SocketsId removed);
 

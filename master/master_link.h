@@ -35,6 +35,8 @@ struct Master::Link {
   // in that same turn.
   uint64_t turn = 0;
   int looks_in_turn = 0;
+  // Where --max_rss ends its life, in bytes; 0 = not looked at yet.
+  int64_t recycled_at_rss = 0;
 };
 
 }  // namespace baton

@@ -41,13 +41,15 @@ Instant MonotonicNow() {
   return absl::Nanoseconds(MonotonicClock::Get()->NowNanos());
 }
 
-WorkerStatusState StateOf(const SupervisedWorker& worker) {
+WorkerStatusState StateOf(const Supervisor& supervisor,
+                          const SupervisedWorker& worker) {
   if ((worker.impairments >> static_cast<int>(Impairment::kStopped) & 1) != 0) {
     return WorkerStatusState::kStopped;
   }
   if (worker.phase <= WorkerPhase::kStarting) {
     return WorkerStatusState::kStarting;
   }
+  if (supervisor.OnProbation(worker)) return WorkerStatusState::kProbation;
   return worker.phase <= WorkerPhase::kServing ? WorkerStatusState::kReady
                                                : WorkerStatusState::kDraining;
 }
@@ -183,7 +185,7 @@ bool Master::IsServing(int slot) const {
   const SupervisedWorker* current =
       supervisor_->FindWorker(supervisor_->slots()[slot].current);
   return current != nullptr && current->phase == WorkerPhase::kServing &&
-         StateOf(*current) == WorkerStatusState::kReady;
+         StateOf(*supervisor_, *current) == WorkerStatusState::kReady;
 }
 
 std::vector<WorkerStatus> Master::WorkersOf(int slot) {
@@ -196,13 +198,18 @@ std::vector<WorkerStatus> Master::WorkersOf(int slot) {
     const auto link = links_.find(id);
     if (worker == nullptr || link == links_.end()) continue;
     const ProcessUsage usage = ReadProcessUsage(worker->pid);
-    workers.push_back({.slot = slot,
-                       .pid = worker->pid,
-                       .generation = worker->generation,
-                       .state = StateOf(*worker),
-                       .numbers = link->second->worker.scoreboard.Read(),
-                       .rss_bytes = usage.rss_bytes,
-                       .cpu_seconds = usage.cpu_seconds});
+    WorkerStatus& status = workers.emplace_back();
+    status.slot = slot;
+    status.pid = worker->pid;
+    status.generation = worker->generation;
+    status.state = StateOf(*supervisor_, *worker);
+    status.numbers = link->second->worker.scoreboard.Read();
+    status.rss_bytes = usage.rss_bytes;
+    status.cpu_seconds = usage.cpu_seconds;
+    status.pinned_connections = worker->pinned.connections;
+    status.oldest_age = MonotonicNow() - worker->pinned.oldest_since;
+    status.oldest_service = worker->pinned.service;
+    status.oldest_peer = worker->pinned.peer;
   }
   if (supervised.generation != 0 && supervised.current == 0 &&
       supervised.incoming == 0) {
@@ -227,6 +234,7 @@ ServerStatus Master::Status() {
   status.reloads = reloads_;
   status.crashes = crashes_;
   status.adoptions = adoptions_;
+  status.cut_while_leaving = supervisor_->cut_while_leaving();
   status.log_lines_dropped = log_.dropped();
   if (!listeners_closed_) {
     for (const ListenUrl& url : listeners_.Urls(status.generation)) {

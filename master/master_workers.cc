@@ -1,6 +1,7 @@
 // The master's dealings with its workers' processes and channels.
 
 #include <algorithm>
+#include <random>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -9,6 +10,8 @@
 #include "glog/logging.h"
 #include "master/master.h"
 #include "master/master_link.h"
+#include "master/process_usage.h"
+#include "net/clock.h"
 #include "worker/log_event.h"
 
 namespace baton {
@@ -20,8 +23,15 @@ constexpr int kMessagesPerTurn = 32;
 // In one message; SCM_MAX_FD is 253 - unix(7).
 constexpr size_t kMostFdsAtOnce = 200;
 
+// Of what a worker says of its connections.
+constexpr size_t kMostPinnedText = 200;
+
 constexpr absl::Duration kSendAgain = absl::Milliseconds(50);
 constexpr size_t kMostUnsent = 1000;
+
+Instant MonotonicNow() {
+  return absl::Nanoseconds(MonotonicClock::Get()->NowNanos());
+}
 
 }  // namespace
 
@@ -85,6 +95,60 @@ void Master::Do(const action::Drain& drain) {
 
 void Master::Do(const action::StopWorker& stop) {
   Send(stop.worker, StopMessage{});
+}
+
+void Master::Do(const action::HandOver& hand_over) {
+  // Alone, it says that there is nobody yet.
+  Send(hand_over.worker, HandOverMessage{hand_over.round, hand_over.timeout});
+  for (const WorkerId heir : hand_over.to) {
+    if (HandOverTo(heir, hand_over)) continue;
+    return Feed(event::HandoverBroken{hand_over.worker, hand_over.round});
+  }
+}
+
+// A pair of sockets for the occasion, an end for each of them.
+bool Master::HandOverTo(WorkerId heir, const action::HandOver& hand_over) {
+  absl::StatusOr<std::pair<FdChannel, FdChannel>> ends =
+      FdChannel::CreatePair();
+  if (!ends.ok()) {
+    LOG(ERROR) << "no channel for a handover: " << ends.status().message();
+    return false;
+  }
+  const int from = ends->first.fd();
+  const int to = ends->second.fd();
+  const uint64_t expected =
+      links_.at(hand_over.worker)->worker.scoreboard.Read().connections;
+  return SendFds(heir, TakeOverMessage{expected}, {&to, 1}) &&
+         SendFds(hand_over.worker,
+                 HandOverMessage{hand_over.round, hand_over.timeout},
+                 {&from, 1});
+}
+
+// What a worker has from its start can't be too much: another one would have it
+// as well.
+void Master::LookAtMemory() {
+  std::vector<Event> grown;
+  for (auto& [id, link] : links_) {
+    const auto config = configs_.find(link->generation);
+    const int64_t max_rss =
+        config == configs_.end() ? 0 : config->second->max_rss;
+    if (max_rss == 0) continue;
+    const int64_t rss = ReadProcessUsage(link->worker.process.pid()).rss_bytes;
+    if (link->recycled_at_rss == 0) {
+      std::random_device random;
+      std::uniform_int_distribution<int64_t> more(0, max_rss / 10);
+      link->recycled_at_rss = std::max(max_rss, rss + rss / 10) + more(random);
+      if (rss >= max_rss) {
+        LOG(WARNING) << WorkerRole(link->slot) << " begins with " << rss
+                     << " bytes, more than --max_rss allows: it may have "
+                     << link->recycled_at_rss;
+      }
+    }
+    if (rss >= link->recycled_at_rss) {
+      grown.push_back(event::RecycleRequested{id, "max_rss"});
+    }
+  }
+  for (Event& one : grown) Feed(std::move(one));
 }
 
 void Master::Do(const action::Adopt& adopt) {
@@ -231,6 +295,19 @@ void Master::OnMessage(Link& link, const ChannelMessage& message) {
     Feed(event::WorkerDrained{link.id, drained->connections_cut});
   } else if (std::holds_alternative<ReplaceMeMessage>(message)) {
     Feed(event::ReplaceRequested{link.id});
+  } else if (std::holds_alternative<RecycleMeMessage>(message)) {
+    Feed(event::RecycleRequested{link.id, "max_requests"});
+  } else if (const auto* passed = std::get_if<PassedMessage>(&message)) {
+    Feed(event::ConnectionsPassed{link.id, passed->left});
+  } else if (const auto* broken =
+                 std::get_if<HandoverBrokenMessage>(&message)) {
+    Feed(event::HandoverBroken{link.id, broken->round});
+  } else if (const auto* pinned = std::get_if<PinnedMessage>(&message)) {
+    Feed(event::WorkerPinned{
+        link.id,
+        {pinned->connections, MonotonicNow() - pinned->oldest_age,
+         pinned->service.substr(0, kMostPinnedText),
+         pinned->peer.substr(0, kMostPinnedText)}});
   } else if (const auto* released = std::get_if<ReleasedMessage>(&message)) {
     Feed(event::SocketsReleased{link.id, released->sockets, released->ticket,
                                 released->emptied});

@@ -346,6 +346,10 @@ void WriteServer(const ServerStatus& status, Writer& out) {
          "Times that a worker was told to accept from another slot's sockets.",
          kCounter, static_cast<double>(status.adoptions));
 
+  single("baton_drain_cuts_total",
+         "Requests in progress that were cut with a worker that had left.",
+         kCounter, static_cast<double>(status.cut_while_leaving));
+
   out.Family("baton_reloads_total", "Reloads, by outcome.", kCounter);
   for (int i = 0; i < ServerStatus::kReloadOutcomes; ++i) {
     const Label outcome[] = {
@@ -376,9 +380,9 @@ void WriteWorkers(const ServerStatus& status,
                static_cast<double>(status.slots[slot].restarts));
   }
   constexpr std::array kStates = {
-      WorkerStatusState::kStarting, WorkerStatusState::kReady,
-      WorkerStatusState::kDraining, WorkerStatusState::kStopped,
-      WorkerStatusState::kBackoff};
+      WorkerStatusState::kStarting, WorkerStatusState::kProbation,
+      WorkerStatusState::kReady,    WorkerStatusState::kDraining,
+      WorkerStatusState::kStopped,  WorkerStatusState::kBackoff};
   out.Family("baton_workers", "Workers, by state.", kGauge);
   for (const WorkerStatusState state : kStates) {
     const Label label[] = {{"state", WorkerStateName(state)}};

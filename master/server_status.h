@@ -22,6 +22,7 @@ namespace baton {
 
 enum class WorkerStatusState : uint8_t {
   kStarting,
+  kProbation,
   kReady,
   kDraining,
   kStopped,  // by a signal
@@ -36,6 +37,11 @@ struct WorkerStatus {
   WorkerSnapshot numbers;
   int64_t rss_bytes = 0;
   double cpu_seconds = 0;
+  // Of one that is draining: none, or what keeps it.
+  uint64_t pinned_connections = 0;
+  absl::Duration oldest_age;
+  std::string oldest_service;
+  std::string oldest_peer;
 };
 
 struct SlotStatus {
@@ -76,6 +82,7 @@ struct ServerStatus {
   // Workers that ended by no will of the server's, by cause: "SIGSEGV",
   // "exit code 3", "out of memory".
   std::map<std::string, uint64_t> crashes;
+  uint64_t cut_while_leaving = 0;  // requests, with old workers
   uint64_t adoptions = 0;          // of a slot's sockets by another worker
   uint64_t log_lines_dropped = 0;  // by the master itself
 };

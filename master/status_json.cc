@@ -22,7 +22,7 @@ Json ReloadJson(const std::optional<ServerStatus::Reload>& reload) {
 
 Json WorkerJson(const WorkerStatus& worker, const SlotStatus& slot) {
   const WorkerSnapshot& numbers = worker.numbers;
-  return {
+  Json json = {
       {"slot", worker.slot},
       {"pid", worker.pid},
       {"generation", worker.generation},
@@ -42,6 +42,14 @@ Json WorkerJson(const WorkerStatus& worker, const SlotStatus& slot) {
       {"job_threads", numbers.job_threads},
       {"jobs_queued", numbers.jobs_queued},
   };
+  if (worker.pinned_connections > 0) {
+    json["pinned_by"] = {
+        {"connections", worker.pinned_connections},
+        {"oldest_age_seconds", absl::ToDoubleSeconds(worker.oldest_age)},
+        {"oldest_peer", worker.oldest_peer},
+        {"oldest_service", worker.oldest_service}};
+  }
+  return json;
 }
 
 }  // namespace
@@ -75,6 +83,8 @@ const char* WorkerStateName(WorkerStatusState state) {
   switch (state) {
     case WorkerStatusState::kStarting:
       return "starting";
+    case WorkerStatusState::kProbation:
+      return "probation";
     case WorkerStatusState::kReady:
       return "ready";
     case WorkerStatusState::kDraining:

@@ -26,7 +26,8 @@ enum class WorkerPhase {
   kAdding,    // told to serve; it may accept from now on
   kServing,   // it says that it serves
   kRetiring,  // told to stop accepting
-  kDraining,  // accepts nothing any more, ends its connections
+  kPassing,   // accepts nothing any more, passes its idle connections on
+  kDraining,  // has done so, or the server stops: serves what is left
   kEnding,    // told to end at once
   kKilled,    // SIGKILL is under way
 };
@@ -40,13 +41,21 @@ struct SupervisedWorker {
   Instant deadline = absl::InfiniteDuration();  // of the phase
   Instant serving_since = absl::InfiniteDuration();
   bool replace_wanted = false;
-  uint8_t impairments = 0;                     // a bit for each Impairment
+  bool recycle_wanted = false;  // replaced when no other one is for that
+  uint8_t impairments = 0;      // a bit for each Impairment
   Instant room_at = absl::InfiniteDuration();  // when kFull ends
   Instant adopts_from = absl::ZeroDuration();  // not chosen before
   // Of the last Release, until it is answered: it may hold those sockets.
   uint64_t release_ticket = 0;
   // It has closed its listening sockets, those that it had adopted too.
   bool accept_stopped = false;
+  // From kPassing on, unless the server stops: who takes its connections, as
+  // it was last told. Round 0: it was not, or has to be told again.
+  std::vector<WorkerId> heirs;
+  uint64_t handover_round = 0;
+  Instant hand_over_at = absl::ZeroDuration();     // not told before
+  Instant drain_until = absl::InfiniteDuration();  // and then it is cut
+  Pinned pinned;
   // Its channel is gone. Normally its exit is about to be told; if not, it is
   // killed at broken_deadline.
   std::string broken_reason;

@@ -32,6 +32,7 @@ Instant Supervisor::next_deadline() const {
     consider(std::min(worker.deadline, worker.broken_deadline));
     consider(worker.room_at);
     if (worker.adopts_from > now_) consider(worker.adopts_from);
+    if (worker.hand_over_at > now_) consider(worker.hand_over_at);
   }
   if (forks_allowed()) {
     for (const SupervisedSlot& slot : slots_) {
@@ -77,11 +78,13 @@ void Supervisor::Settle() {
   ExpireDeadlines();
   EndImpairments();
   ApplyScale();
+  RecycleOne();
   ForkWhereWanted();
   AdvanceStart();
   AdvanceRoll();
   UpdateSteering();
   UpdateAdoption();
+  UpdateHandovers();
   NoteScaled();
   CloseRemovedListeners();
   CloseUnusedSlots();

@@ -25,10 +25,15 @@
 //     tried again until then.
 //   * A death while serving: replaced at once if the worker was taken away
 //     from outside or had served for a minute; else under the slot's back-off.
-//   * A reload is a roll to a new generation. If one of its workers fails
+//   * A reload is a roll to a new generation. The first new worker is on
+//     probation before it accepts. If one of its workers fails
 //     before the roll is through, the slots that are done are rolled back. More
 //     requests meanwhile make one more reload afterwards.
-//   * A worker that asks for it is replaced like in a roll.
+//   * A worker that asks for it is replaced like in a roll. Those that have
+//     served or grown enough are, too, but one after the other.
+//   * Whoever accepts no longer hands its connections over: to the worker that
+//     serves in its slot, or if nobody is to serve there, to all others. While
+//     nobody can take them it serves them itself.
 //   * A slot whose worker is gone, full, stuck or stopped is adopted at once: a
 //     sibling accepts from its sockets too, until they have a worker again.
 //   * A listener that a reload removes is adopted whole until it has lingered,
@@ -71,6 +76,10 @@ class Supervisor {
   static constexpr absl::Duration kDrainGrace = absl::Seconds(1);
   // After StopAccepting, until the supervisor goes on without an answer.
   static constexpr absl::Duration kAcceptStopTimeout = absl::Seconds(2);
+  // After HandOver, until the roll goes on without an answer.
+  static constexpr absl::Duration kPassTimeout = absl::Seconds(10);
+  // After a handover was broken, until it is tried again.
+  static constexpr absl::Duration kHandoverRetry = absl::Milliseconds(500);
   // Between a worker's channel closing and its exit.
   static constexpr absl::Duration kBrokenGrace = absl::Milliseconds(500);
   // After SIGKILL, until a stop goes on without the exit (a process in
@@ -135,6 +144,10 @@ class Supervisor {
   }
   // Null for a worker that is gone.
   const SupervisedWorker* FindWorker(WorkerId id) const;
+  // Ready, and watched for a while before it may accept.
+  bool OnProbation(const SupervisedWorker& worker) const;
+  // Requests that were cut off with workers that had left, not by a stop.
+  uint64_t cut_while_leaving() const { return cut_while_leaving_; }
   bool exited() const { return phase_ == Phase::kExited; }
 
  private:
@@ -155,7 +168,8 @@ class Supervisor {
     int configured = 0;           // workers, as the configuration has it
     bool back = false;            // the target has failed
     std::string reason;
-    int slot = -1;  // in work, -1 = none
+    int slot = -1;        // in work, -1 = none
+    bool proven = false;  // a new worker has come through its probation
     // A slot whose forks fail holds the roll up until then.
     Instant fork_deadline = absl::InfiniteDuration();
   };
@@ -169,6 +183,10 @@ class Supervisor {
   void On(const event::AcceptStopped& event);
   void On(const event::WorkerDrained& event);
   void On(const event::ReplaceRequested& event);
+  void On(const event::RecycleRequested& event);
+  void On(const event::ConnectionsPassed& event);
+  void On(const event::HandoverBroken& event);
+  void On(const event::WorkerPinned& event);
   void On(const event::SocketsReleased& event);
   void On(const event::AdoptFailed& event);
   void On(const event::WorkerImpaired& event);
@@ -238,11 +256,24 @@ class Supervisor {
   bool WantsWorker(const SupervisedSlot& slot) const;
   void ForkWorker(int slot);
   void Serve(SupervisedWorker& worker);
+  void Replace(SupervisedWorker& worker);
   // Neither current nor incoming any more.
   void Detach(SupervisedWorker& worker);
   void Retire(SupervisedWorker& worker, bool shut_down_listeners);
   void StartDrain(SupervisedWorker& worker);
   void CutBeyondMaxDraining(SupervisedSlot& slot);
+
+  // Handover (supervisor_handover.cc).
+  bool MayTakeOver(WorkerId id) const;
+  std::vector<WorkerId> HeirsOf(const SupervisedWorker& worker) const;
+  void StartPassing(SupervisedWorker& worker);
+  void EndPassing(SupervisedWorker& worker);
+  void UpdateHandovers();
+  std::vector<std::pair<const char*, action::Log::Value>> PinnedFields(
+      const SupervisedWorker& worker, const std::string& reason) const;
+  bool StillPasses(const SupervisedSlot& slot) const;
+  void RecycleOne();
+
   void EndWorker(SupervisedWorker& worker);
   void KillWorker(SupervisedWorker& worker);
   void Discard(SupervisedWorker& worker);
@@ -257,6 +288,8 @@ class Supervisor {
 
   // Reload (supervisor_reload.cc).
   void StartReload();
+  bool StartProbation(SupervisedWorker& worker);
+  void EndProbation(SupervisedWorker& worker);
   void BeginRollBack(const std::string& reason);
   Generation RollWants(int slot) const;
   int NextRollSlot() const;
@@ -324,6 +357,7 @@ class Supervisor {
   bool start_failed_ = false;
   std::deque<Instant> failures_;  // within kCrashLoopWindow
   bool crash_loop_ = false;
+  uint64_t cut_while_leaving_ = 0;
   uint64_t connections_cut_ = 0;  // by stop_timeout
   uint64_t workers_cut_ = 0;      // killed because they did not end by then
 };

@@ -60,6 +60,29 @@ void Supervisor::On(const event::ConfigLoaded& event) {
   roll_ = roll;
 }
 
+// --- probation
+
+// The first worker of a new generation shows that it can live before anybody
+// depends on it.
+bool Supervisor::StartProbation(SupervisedWorker& worker) {
+  if (!rolling_forward_to(worker.generation) || roll_->proven ||
+      roll_->settings.probation == absl::ZeroDuration()) {
+    return false;
+  }
+  worker.deadline = now_ + roll_->settings.probation;
+  return true;
+}
+
+bool Supervisor::OnProbation(const SupervisedWorker& worker) const {
+  return worker.phase == WorkerPhase::kReady &&
+         worker.deadline != absl::InfiniteDuration();
+}
+
+void Supervisor::EndProbation(SupervisedWorker& worker) {
+  if (rolling_forward_to(worker.generation)) roll_->proven = true;
+  Serve(worker);
+}
+
 // Which generation a slot has when the roll is through, or has been undone.
 Generation Supervisor::RollWants(int slot) const {
   const int workers = roll_->back ? settings_.workers : roll_->settings.workers;
@@ -80,9 +103,7 @@ int Supervisor::NextRollSlot() const {
 }
 
 bool Supervisor::RollSlotDone(const SupervisedSlot& slot) const {
-  for (WorkerId id : slot.outgoing) {
-    if (FindWorker(id)->phase == WorkerPhase::kRetiring) return false;
-  }
+  if (StillPasses(slot)) return false;
   if (slot.generation == 0) return slot.current == 0 && slot.incoming == 0;
   const SupervisedWorker* current = FindWorker(slot.current);
   const bool serves =

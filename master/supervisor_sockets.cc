@@ -90,9 +90,7 @@ void Supervisor::NoteScaled() {
   if (!scaling_ || roll_.has_value()) return;
   for (const SupervisedSlot& slot : slots_) {
     if ((slot.generation != 0) != (slot.current != 0)) return;
-  }
-  for (const auto& [id, worker] : workers_) {
-    if (worker.phase == WorkerPhase::kRetiring) return;
+    if (StillPasses(slot)) return;
   }
   scaling_ = false;
   Log(Severity::kInfo, "scale_finished",
@@ -151,6 +149,13 @@ void Supervisor::On(const event::WorkerImpaired& event) {
     }
   }
   SetImpaired(*worker, event.what, event.on);
+  if (event.on && event.what == Impairment::kStuck && OnProbation(*worker)) {
+    const std::string reason = "it is stuck";
+    LogWorker(Severity::kWarning, "worker_killed", *worker,
+              {{"reason", reason}});
+    Failed(*worker, /*killed_from_outside=*/false, reason);
+    KillWorker(*worker);
+  }
 }
 
 void Supervisor::SetImpaired(SupervisedWorker& worker, Impairment what,

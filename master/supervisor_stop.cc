@@ -67,6 +67,7 @@ void Supervisor::EndServing(SupervisedWorker& worker) {
     case WorkerPhase::kAdding:
     case WorkerPhase::kServing:
       return Retire(worker, /*shut_down_listeners=*/true);
+    case WorkerPhase::kPassing:
     case WorkerPhase::kDraining:
       return StartDrain(worker);  // has less time from now on
     case WorkerPhase::kRetiring:

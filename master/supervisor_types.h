@@ -38,6 +38,8 @@ using Instant = absl::Duration;
 struct SupervisorSettings {
   int workers = 1;  // at least 1
   absl::Duration ready_timeout = absl::Seconds(10);
+  // Of the first new worker of a reload, before it accepts.
+  absl::Duration probation = absl::Seconds(2);
   // Infinite: a draining worker may live as long as its connections.
   absl::Duration drain_timeout = absl::InfiniteDuration();
   int max_draining = 8;  // per slot, at least 1
@@ -56,6 +58,14 @@ enum class Impairment : uint8_t {
   kStopped,  // by a signal
 };
 inline constexpr int kImpairments = 3;
+
+// Connections that keep a worker from leaving, and which is the oldest.
+struct Pinned {
+  uint64_t connections = 0;
+  Instant oldest_since = absl::ZeroDuration();
+  std::string service;
+  std::string peer;
+};
 
 namespace event {
 
@@ -88,6 +98,27 @@ struct WorkerDrained {
 };
 struct ReplaceRequested {
   WorkerId worker;
+};
+// It has served or grown enough; the shell says so of its memory.
+struct RecycleRequested {
+  WorkerId worker;
+  const char* reason;  // [a-z0-9_]
+};
+// The worker has passed on whatever it could at once.
+struct ConnectionsPassed {
+  WorkerId worker;
+  uint64_t left;
+};
+// Of that HandOver not every receiver is, or was, there for the worker. The
+// shell says so too, if one could not be told.
+struct HandoverBroken {
+  WorkerId worker;
+  uint64_t round;
+};
+// What keeps a worker that leaves.
+struct WorkerPinned {
+  WorkerId worker;
+  Pinned pinned;
 };
 // It accepts no longer from sockets that it had adopted.
 struct SocketsReleased {
@@ -168,12 +199,13 @@ struct Timer {};
 using Event = std::variant<
     event::Start, event::Forked, event::ForkFailed, event::WorkerReady,
     event::WorkerServing, event::AcceptStopped, event::WorkerDrained,
-    event::ReplaceRequested, event::SocketsReleased, event::AdoptFailed,
-    event::WorkerImpaired, event::WorkerBroken, event::WorkerExited,
-    event::SteerFailed, event::ListenersRemoved, event::ScaleRequested,
-    event::SlotsOpened, event::SlotsRefused, event::ReloadRequested,
-    event::ConfigLoaded, event::ConfigRejected, event::TerminateRequested,
-    event::QuitRequested, event::Timer>;
+    event::ReplaceRequested, event::RecycleRequested, event::ConnectionsPassed,
+    event::HandoverBroken, event::WorkerPinned, event::SocketsReleased,
+    event::AdoptFailed, event::WorkerImpaired, event::WorkerBroken,
+    event::WorkerExited, event::SteerFailed, event::ListenersRemoved,
+    event::ScaleRequested, event::SlotsOpened, event::SlotsRefused,
+    event::ReloadRequested, event::ConfigLoaded, event::ConfigRejected,
+    event::TerminateRequested, event::QuitRequested, event::Timer>;
 
 namespace action {
 
@@ -198,6 +230,16 @@ struct Drain {
 };
 struct StopWorker {
   WorkerId worker;
+};
+// To the worker: pass your connections on to these, of whom there may be none
+// yet, and end when none is left. To each of them: take them. Answered by
+// ConnectionsPassed, once; and by HandoverBroken whenever it has to be said
+// again.
+struct HandOver {
+  WorkerId worker;
+  std::vector<WorkerId> to;
+  uint64_t round;
+  absl::Duration timeout;  // for all of it, and then cut the rest
 };
 
 struct Kill {
@@ -278,12 +320,14 @@ struct Log {
 
 }  // namespace action
 
-using Action = std::variant<
-    action::Fork, action::Serve, action::StopAccepting, action::Drain,
-    action::StopWorker, action::Kill, action::Adopt, action::Release,
-    action::OpenSlots, action::Steer, action::LoadConfig, action::CommitConfig,
-    action::DropConfig, action::CloseSlot, action::CloseRemoved,
-    action::CloseListeners, action::AnnounceReady, action::Exit, action::Log>;
+using Action =
+    std::variant<action::Fork, action::Serve, action::StopAccepting,
+                 action::Drain, action::StopWorker, action::HandOver,
+                 action::Kill, action::Adopt, action::Release,
+                 action::OpenSlots, action::Steer, action::LoadConfig,
+                 action::CommitConfig, action::DropConfig, action::CloseSlot,
+                 action::CloseRemoved, action::CloseListeners,
+                 action::AnnounceReady, action::Exit, action::Log>;
 
 // A number that was set by signal holds until --workers itself changes.
 inline int WorkersAfterReload(int configured_before, int wanted,

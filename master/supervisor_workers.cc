@@ -93,7 +93,9 @@ void Supervisor::On(const event::WorkerReady& event) {
   worker->phase = WorkerPhase::kReady;
   worker->deadline = absl::InfiniteDuration();
   LogWorker(Severity::kInfo, "worker_ready", *worker);
-  if (phase_ != Phase::kStarting) Serve(*worker);  // else all at once
+  if (phase_ == Phase::kStarting) return;  // all at once
+  if (StartProbation(*worker)) return;
+  Serve(*worker);
 }
 
 void Supervisor::Serve(SupervisedWorker& worker) {
@@ -127,11 +129,15 @@ void Supervisor::On(const event::ReplaceRequested& event) {
   // While the server stops, a worker's SIGTERM is part of that.
   if (phase_ != Phase::kStarting && phase_ != Phase::kUp) return;
   if (worker->phase >= WorkerPhase::kRetiring) return;
-  worker->replace_wanted = true;
   LogWorker(Severity::kInfo, "worker_replace_requested", *worker);
+  Replace(*worker);
+}
+
+void Supervisor::Replace(SupervisedWorker& worker) {
+  worker.replace_wanted = true;
   // Else a worker that asks as soon as it runs would have us fork without end.
-  SupervisedSlot& slot = SlotOf(*worker);
-  const Instant since = std::min(worker->serving_since, now_);
+  SupervisedSlot& slot = SlotOf(worker);
+  const Instant since = std::min(worker.serving_since, now_);
   slot.retry_at = std::max(slot.retry_at, since + kMinReplaceAge);
 }
 
@@ -162,9 +168,9 @@ void Supervisor::On(const event::AcceptStopped& event) {
 }
 
 void Supervisor::StartDrain(SupervisedWorker& worker) {
+  if (!stopping()) return StartPassing(worker);
   const absl::Duration timeout =
-      stopping() ? std::max(stop_deadline_ - now_, absl::ZeroDuration())
-                 : drain_settings().drain_timeout;
+      std::max(stop_deadline_ - now_, absl::ZeroDuration());
   worker.phase = WorkerPhase::kDraining;
   worker.deadline = now_ + timeout + kDrainGrace;
   Emit(action::Drain{worker.id, timeout});
@@ -175,23 +181,28 @@ void Supervisor::CutBeyondMaxDraining(SupervisedSlot& slot) {
   int draining = 0;
   for (size_t i = slot.outgoing.size(); i-- > 0;) {
     SupervisedWorker& worker = *Find(slot.outgoing[i]);
-    if (worker.phase != WorkerPhase::kRetiring &&
-        worker.phase != WorkerPhase::kDraining) {
+    if (worker.phase < WorkerPhase::kRetiring ||
+        worker.phase > WorkerPhase::kDraining) {
       continue;
     }
     if (++draining <= drain_settings().max_draining) continue;
     LogWorker(Severity::kWarning, "worker_cut", worker,
-              {{"reason", "max_draining"}});
+              PinnedFields(worker, "max_draining"));
     EndWorker(worker);
   }
 }
 
 void Supervisor::On(const event::WorkerDrained& event) {
   SupervisedWorker* worker = Find(event.worker);
-  if (worker == nullptr || worker->phase != WorkerPhase::kDraining) return;
+  if (worker == nullptr || worker->phase < WorkerPhase::kPassing ||
+      worker->phase > WorkerPhase::kEnding) {
+    return;
+  }
   LogWorker(event.connections_cut == 0 ? Severity::kInfo : Severity::kWarning,
             "worker_drained", *worker,
             {{"connections_cut", static_cast<int64_t>(event.connections_cut)}});
+  if (!stopping()) cut_while_leaving_ += event.connections_cut;
+  if (worker->phase == WorkerPhase::kEnding) return;
   if (phase_ == Phase::kDraining) connections_cut_ += event.connections_cut;
   // Nothing is left but its exit.
   worker->phase = WorkerPhase::kEnding;
@@ -233,12 +244,19 @@ void Supervisor::ExpireWorker(SupervisedWorker& worker) {
     LogWorker(Severity::kWarning, "worker_slow_to_stop_accepting", worker);
     return StartDrain(worker);
   }
+  if (!broken && worker.phase == WorkerPhase::kPassing &&
+      now_ < worker.drain_until + kDrainGrace) {
+    LogWorker(Severity::kWarning, "worker_slow_to_hand_over", worker);
+    return EndPassing(worker);
+  }
   if (worker.phase == WorkerPhase::kKilled) {
     worker.deadline = absl::InfiniteDuration();
     if (!stopping()) return;
     LogWorker(Severity::kError, "worker_unkillable", worker);
     return Forget(worker.id);
   }
+  if (!broken && worker.phase == WorkerPhase::kReady)
+    return EndProbation(worker);
   const WorkerPhase phase = worker.phase;
   const std::string reason = broken ? worker.broken_reason
                              : phase < WorkerPhase::kServing
@@ -266,7 +284,7 @@ void Supervisor::On(const event::WorkerExited& event) {
   SlotOf(*worker).last_exit = event.status;
   const bool expected =
       worker->phase >= WorkerPhase::kKilled ||
-      (worker->phase >= WorkerPhase::kDraining && event.status.clean());
+      (worker->phase >= WorkerPhase::kPassing && event.status.clean());
   LogWorker(expected ? Severity::kInfo : Severity::kWarning, "worker_exited",
             *worker, {{"status", event.status.ToString()}});
   Failed(*worker, event.status.killed_from_outside(), event.status.ToString());

@@ -182,10 +182,7 @@ class Connection {
     return ConnectionTable::Current().SettingsOf(*core_).service_data.get();
   }
   // Unique in this worker's life.
-  uint64_t id() const {
-    return uint64_t{core_->generation} << internal::ConnectionCore::kIndexBits |
-           core_->index;
-  }
+  uint64_t id() const { return ConnectionTable::IdOf(*core_); }
   // It came from another worker, which had served it before: no greeting.
   bool resumed() const {
     return core_->Has(internal::ConnectionCore::kResumed);

@@ -51,12 +51,13 @@ struct ConnectionCore : TimerNode {
     kBroken = 1 << 5,    // reset: every operation fails
     kTransport = 1 << 6,    // extra->transport instead of the descriptor
     kResumed = 1 << 7,      // came from another worker
-    kDetached = 1 << 8,     // went to another worker
+    kDetached = 1 << 8,     // on its way to another worker; without a
+                            // descriptor, gone there
     kStored = 1 << 9,       // has unread bytes, or a buffer to give back
     kUnreadLost = 1 << 10,  // no memory for unread bytes: the next read fails
-    kLeaving = 1 << 11,     // the worker drains
-    kDrainTried =
-        1 << 12,  // an idle read has looked for more since the drain began
+    kLeaving = 1 << 11,     // the worker drains or hands over
+    kDrainTried = 1 << 12,  // drain: an idle read has looked for more since it
+                            // began; handover: the observer has been told
     kQueued = 1 << 13,    // stands in the loop's ready list
     kWriting = 1 << 14,   // `writer` is set
     kOutbound = 1 << 15,  // made from here
@@ -67,6 +68,7 @@ struct ConnectionCore : TimerNode {
 
   ConnectionCore() = default;
   bool Has(Flag flag) const { return (flags & flag) != 0; }
+  bool IsMoving() const { return Has(kDetached) && fd >= 0; }
   void Set(Flag flag) { flags |= flag; }
   void Clear(Flag flag) { flags &= static_cast<uint16_t>(~flag); }
   void SetClient(uint8_t client) { set_client(client); }

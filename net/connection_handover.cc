@@ -1,5 +1,8 @@
 // The part of ConnectionTable that lets a connection move to another process.
 
+#include <sys/epoll.h>
+
+#include <algorithm>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -16,13 +19,39 @@ bool ConnectionTable::AtSafePoint(const ConnectionCore& core) const {
   return core.reader != nullptr && core.reader->idle && core.writer == nullptr;
 }
 
+bool ConnectionTable::CanDetach(const ConnectionCore& core) const {
+  constexpr uint16_t kBusy =
+      ConnectionCore::kReadable | ConnectionCore::kBroken |
+      ConnectionCore::kTransport | ConnectionCore::kDetached |
+      ConnectionCore::kUnreadLost | ConnectionCore::kOutbound;
+  return core.fd >= 0 && (core.flags & kBusy) == 0 && AtSafePoint(core);
+}
+
+void ConnectionTable::BeginHandover(SafePointObserver* observer) {
+  safe_points_ = observer;
+  ForEach([this](ConnectionCore& core) {
+    core.Set(ConnectionCore::kLeaving);
+    core.Clear(ConnectionCore::kDrainTried);
+    if (CanDetach(core)) OfferSafePoint(core);
+  });
+}
+
+void ConnectionTable::OfferSafePoint(ConnectionCore& core) {
+  if (core.Has(ConnectionCore::kDrainTried)) return;
+  core.Set(ConnectionCore::kDrainTried);
+  safe_points_->OnSafePoint(core);
+}
+
+void ConnectionTable::ForgetOffer(ConnectionCore& core) {
+  core.Clear(ConnectionCore::kDrainTried);
+}
+
 ConnectionImage ConnectionTable::Export(ConnectionCore& core) {
   ConnectionImage image;
   image.unread = std::string(Unread(core));
   image.bytes_in = core.bytes_in;
   image.bytes_out = core.bytes_out;
-  image.age =
-      absl::Nanoseconds(int64_t{loop_.now_tick() - core.opened} * kTickNanos);
+  image.age = AgeOf(core);
   if (core.reader != nullptr && core.reader->has_deadline) {
     const auto ticks =
         static_cast<int32_t>(core.reader->deadline - loop_.now_tick());
@@ -36,14 +65,45 @@ ConnectionImage ConnectionTable::Export(ConnectionCore& core) {
   return image;
 }
 
-UniqueFd ConnectionTable::Detach(ConnectionCore& core) {
-  CHECK(AtSafePoint(core) && core.fd >= 0);
-  // The descriptor lives on in another process: closing our copy would not take
-  // it out of our epoll (epoll(7), Q6).
+int ConnectionTable::Detach(ConnectionCore& core) {
+  CHECK(CanDetach(core));
+  // A copy of the descriptor is about to live in another process: closing ours
+  // would not take it out of our epoll (epoll(7), Q6).
   loop_.RemoveFd(core.fd);
   core.Set(ConnectionCore::kDetached);
-  CancelRead(*core.reader, IoError::kDraining);
-  return UniqueFd(std::exchange(core.fd, -1));
+  return core.fd;
+}
+
+int ConnectionTable::Reattach(ConnectionCore& core) {
+  CHECK(core.IsMoving());
+  // Epoll reports what has come meanwhile.
+  const int error =
+      loop_.AddFd(core.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI, client_,
+                  core.index, core.generation);
+  if (error != 0) return error;
+  core.Clear(ConnectionCore::kDetached);
+  internal::ReadOperation& op = *core.reader;
+  if (op.error != IoError::kOk) {
+    CancelRead(op, op.error);
+  } else {
+    if (op.has_deadline) FileDeadline(core, op.deadline);
+    if (draining_) MakeReady(core);
+  }
+  if (core.writer == nullptr) return 0;
+  if (core.writer->error != IoError::kOk) {
+    CancelWrite(*core.writer, core.writer->error);
+    return 0;
+  }
+  MakeReady(core);
+  if (core.writer->has_deadline) FileDeadline(core, core.writer->deadline);
+  return 0;
+}
+
+void ConnectionTable::GiveAway(ConnectionCore& core) {
+  CHECK(core.IsMoving());
+  UniqueFd(std::exchange(core.fd, -1)).reset();
+  if (core.reader != nullptr) CancelRead(*core.reader, IoError::kDraining);
+  if (core.writer != nullptr) CancelWrite(*core.writer, IoError::kDraining);
 }
 
 absl::StatusOr<ConnectionCore*> ConnectionTable::Import(
@@ -53,6 +113,7 @@ absl::StatusOr<ConnectionCore*> ConnectionTable::Import(
   if (core == nullptr)
     return ErrnoStatus("epoll_ctl", "received connection", error);
   if (absl::Status status = Resume(*core, image); !status.ok()) {
+    loop_.RemoveFd(core->fd);  // its giver has a copy
     Free(*core);
     return status;
   }

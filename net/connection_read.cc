@@ -151,6 +151,9 @@ bool ConnectionTable::TryRead(ReadOperation& op) {
   CHECK(core.reader == nullptr || core.reader == &op)
       << "a connection has one reader at a time";
   if (aborted_) return EndRead(op, IoError::kCancelled);
+  // An event that was on its way when it was detached finds nothing to do.
+  if (core.Has(ConnectionCore::kDetached))
+    return !core.IsMoving() && EndRead(op, IoError::kDraining);
   // What the last read returned from the connection's own buffer has been used
   // by now.
   if (core.buffer != nullptr && core.buffer->begin == core.buffer->end) {
@@ -164,8 +167,7 @@ bool ConnectionTable::TryRead(ReadOperation& op) {
     if (core.Has(ConnectionCore::kUnreadLost))
       return EndRead(op, IoError::kOverload);
     if (!core.Has(ConnectionCore::kReadable)) {
-      if (core.Has(ConnectionCore::kDetached))
-        return EndRead(op, IoError::kDraining);
+      if (safe_points_ != nullptr && op.idle) OfferSafePoint(core);
       if (!draining_ || !op.idle || MayStayInDrain(core)) return false;
       // Bytes may have come since the last edge was used up: they are still
       // answered.
@@ -177,7 +179,7 @@ bool ConnectionTable::TryRead(ReadOperation& op) {
     switch (
         FillFromPeer(core, op.kind == ReadOperation::kSome ? 0 : op.limit)) {
       case Fill::kMore:
-        core.Clear(ConnectionCore::kDrainTried);
+        if (draining_) core.Clear(ConnectionCore::kDrainTried);
         break;
       case Fill::kWouldBlock:
         break;

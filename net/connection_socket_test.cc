@@ -197,7 +197,8 @@ TEST_F(SocketTest, DetachAndImport) {
   ASSERT_TRUE(table_.AtSafePoint(*core));
   ConnectionImage image = table_.Export(*core);
   image.unread = "left over ";
-  UniqueFd fd = table_.Detach(*core);
+  UniqueFd fd(dup(table_.Detach(*core)));
+  table_.GiveAway(*core);
   RunUntil([&] { return scope_.live() == 0; });
   const TrafficCounters& counters = table_.counters();
   EXPECT_EQ(counters.accepted.value(), 1u);

@@ -79,7 +79,7 @@ ConnectionCore* ConnectionTable::NewCore(uint16_t settings) {
   core.index = index;
   core.settings = settings;
   core.flags = ConnectionCore::kWritable;
-  if (draining_) core.Set(ConnectionCore::kLeaving);
+  if (draining_ || safe_points_ != nullptr) core.Set(ConnectionCore::kLeaving);
   core.opened = loop_.now_tick();
   core.bytes_in = core.bytes_out = 0;
   return &core;
@@ -234,12 +234,17 @@ void ConnectionTable::FileDeadline(ConnectionCore& core, Tick deadline) {
 // round.
 void ConnectionTable::CancelRead(ReadOperation& op, IoError error) {
   op.error = error;
+  if (op.core->IsMoving() && !aborted_) return;  // until it is known where to
   op.core->reader = nullptr;
   op.waiter.Leave();
   loop_.ResumeSoon(op.waiter.coroutine());
 }
 
 void ConnectionTable::CancelWrite(WriteOperation& op, IoError error) {
+  if (op.core->IsMoving() && !aborted_) {
+    op.error = error;
+    return;
+  }
   EndWrite(op, error);
   SetWriter(*op.core, nullptr);
   op.waiter.Leave();
@@ -248,6 +253,7 @@ void ConnectionTable::CancelWrite(WriteOperation& op, IoError error) {
 
 void ConnectionTable::OnTimer(TimerNode* node) {
   auto& core = *static_cast<ConnectionCore*>(node);
+  if (core.IsMoving()) return;  // Reattach files it again
   const uint32_t generation = core.generation;
   const Tick now = loop_.now_tick();
   budget_ = kBudget;
@@ -287,8 +293,22 @@ void ConnectionTable::ForEach(absl::FunctionRef<void(ConnectionCore&)> visit) {
   }
 }
 
+uint64_t ConnectionTable::IdOf(const ConnectionCore& core) {
+  return uint64_t{core.generation} << ConnectionCore::kIndexBits | core.index;
+}
+
+absl::Duration ConnectionTable::AgeOf(const ConnectionCore& core) const {
+  return absl::Nanoseconds(int64_t{loop_.now_tick() - core.opened} *
+                           kTickNanos);
+}
+
 void ConnectionTable::BeginDrain() {
   draining_ = true;
+  if (std::exchange(safe_points_, nullptr) != nullptr) {
+    ForEach([](ConnectionCore& core) {
+      core.Clear(ConnectionCore::kDrainTried);  // meant something else
+    });
+  }
   first_byte_grace_.Start(kFirstByteGrace);
   EndIdleReads();
 }

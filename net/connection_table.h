@@ -16,6 +16,7 @@
 #include "absl/types/span.h"
 #include "glog/logging.h"
 #include "net/buffer_pool.h"
+#include "net/connection_image.h"
 #include "net/connection_state.h"
 #include "net/event_loop.h"
 #include "net/io_error.h"
@@ -68,25 +69,21 @@ struct StreamSettings {
                          const StreamSettings&) = default;
 };
 
-// A connection at a safe point, without its descriptor: what a successor needs
-// to go on with it.
-struct ConnectionImage {
-  std::string unread;  // received, not consumed
-  uint64_t bytes_in = 0;
-  uint64_t bytes_out = 0;
-  absl::Duration age;
-  absl::Duration idle_left =
-      absl::InfiniteDuration();  // until the idle deadline
-  uint32_t state_version = 0;
-  std::optional<std::string> state;  // encoded
-};
-
 // Told when a connection is gone, one that Add, AddOutbound or Import gave.
 class ConnectionObserver {
  public:
   virtual ~ConnectionObserver() = default;
   // `settings` as given to Add; `tag` as given to SetTag, else 0.
   virtual void OnClosed(uint16_t settings, uint64_t tag) = 0;
+};
+
+// Told of a connection that comes to a safe point while the table hands over.
+class SafePointObserver {
+ public:
+  virtual ~SafePointObserver() = default;
+  // It is about to wait in an idle read, so it can be detached from the next
+  // round on. Told once, until Offer takes that back.
+  virtual void OnSafePoint(internal::ConnectionCore& core) = 0;
 };
 
 class ConnectionTable final : public LoopClient {
@@ -148,14 +145,37 @@ class ConnectionTable final : public LoopClient {
   // Null if it is gone.
   internal::ConnectionCore* Find(uint32_t index, uint32_t generation);
   void ForEach(absl::FunctionRef<void(internal::ConnectionCore&)> visit);
+  // See Connection::id.
+  static uint64_t IdOf(const internal::ConnectionCore& core);
+  // Since it was accepted, in whichever process.
+  absl::Duration AgeOf(const internal::ConnectionCore& core) const;
 
-  // Handover. A connection is at a safe point while an idle read waits; then
-  // Export copies what a successor needs. Detach ends it here without closing
-  // it for the peer: the idle read returns kDraining, and the descriptor, out
-  // of epoll, is returned. Import goes on with one; the handler sees resumed().
+  // --- Handover
+  //
+  // A connection is at a safe point while an idle read waits. It moves in three
+  // steps, so that at any time one process serves it: Detach takes it out of
+  // epoll and holds it still; another process gets a copy of the descriptor and
+  // the image, and says that it serves it from now on; then GiveAway closes the
+  // descriptor and the idle read returns kDraining. If the other one does not
+  // take it, Reattach goes on as if nothing had been: the handler has not
+  // noticed. Meanwhile deadlines, cancellations and writes wait for what comes.
+
+  // From now on `observer` is told of safe points: at once of all connections
+  // that are at one. Until BeginDrain; it outlives the table.
+  void BeginHandover(SafePointObserver* observer);
+  // The observer has looked at it: it is told the next time again.
+  void ForgetOffer(internal::ConnectionCore& core);
   bool AtSafePoint(const internal::ConnectionCore& core) const;
+  // It is at a safe point, nothing is left to be read, and it is a client's.
+  bool CanDetach(const internal::ConnectionCore& core) const;
   ConnectionImage Export(internal::ConnectionCore& core);
-  UniqueFd Detach(internal::ConnectionCore& core);
+  // Returns the descriptor, which is still the table's.
+  int Detach(internal::ConnectionCore& core);
+  // The errno of epoll_ctl(2): it is detached still, and may be tried again.
+  int Reattach(internal::ConnectionCore& core);
+  void GiveAway(internal::ConnectionCore& core);
+  // Goes on with a connection of another process; its handler is yet to be
+  // started, and will see resumed(). After an error nothing is left of it here.
   absl::StatusOr<internal::ConnectionCore*> Import(
       UniqueFd fd, uint16_t settings, const ConnectionImage& image);
   // The part of Import that is not the descriptor's.
@@ -222,6 +242,7 @@ class ConnectionTable final : public LoopClient {
   void OnOtherEvents(internal::ConnectionCore& core, uint32_t events);
   void NoteEvents(internal::ConnectionCore& core, uint32_t events);
   void EndIdleReads();
+  void OfferSafePoint(internal::ConnectionCore& core);
   bool MayStayInDrain(const internal::ConnectionCore& core) const;
   void StepRead(internal::ConnectionCore& core);
   void StepWrite(internal::ConnectionCore& core);
@@ -267,6 +288,7 @@ class ConnectionTable final : public LoopClient {
   TrafficCounters own_counters_;
   TrafficCounters* const counters_;
   ConnectionObserver* observer_ = nullptr;
+  SafePointObserver* safe_points_ = nullptr;  // while it hands over
   uint8_t client_;
   bool draining_ = false;
   bool aborted_ = false;  // implies draining_

@@ -36,7 +36,8 @@ bool ConnectionTable::WriteAtOnce(WriteOperation& op) {
   ConnectionCore& core = *op.core;
   constexpr uint16_t kUnfit =
       ConnectionCore::kTransport | ConnectionCore::kBroken |
-      ConnectionCore::kLeaving | ConnectionCore::kWriting;
+      ConnectionCore::kDetached | ConnectionCore::kLeaving |
+      ConnectionCore::kWriting;
   if ((core.flags & (kUnfit | ConnectionCore::kWritable)) !=
           ConnectionCore::kWritable ||
       op.size == 0 || budget_ <= 0) {
@@ -98,6 +99,8 @@ bool ConnectionTable::TryWrite(WriteOperation& op) {
       << "a connection has one writer at a time";
   while (op.size > 0) {
     if (aborted_) return EndWrite(op, IoError::kCancelled);
+    if (core.Has(ConnectionCore::kDetached))
+      return !core.IsMoving() && EndWrite(op, IoError::kDraining);
     if (core.Has(ConnectionCore::kBroken)) return EndWrite(op, IoError::kReset);
     if (!core.Has(ConnectionCore::kWritable)) return false;
     if (budget_ <= 0) {

@@ -14,8 +14,9 @@ enum class [[nodiscard]] IoError : uint8_t {
   kEof,      // the peer has closed its side in good order
   kTimeout,  // the operation's time ran out; a write that timed out has unknown
              // progress: close
-  kDraining,   // the worker is leaving: nothing more will be received (idle
-               // reads only)
+  kDraining,   // an idle read: the worker is leaving, nothing more will be
+               // received; a write: another worker has the connection now, and
+               // nothing was sent
   kReset,      // the connection is broken
   kTooLong,    // more bytes than the caller allowed
   kCancelled,  // the task was asked to stop

@@ -45,16 +45,20 @@ class WireReader {
     bytes_.remove_prefix(sizeof(T));
     return static_cast<T>(value);
   }
-  std::string TakeText() {
+  // A text; valid as long as the bytes that are read.
+  absl::string_view TakeBytes() {
     const auto size = TakeInt<uint32_t>();
     if (bytes_.size() < size) failed_ = true;
     if (failed_) return "";
-    std::string text(bytes_.substr(0, size));
+    const absl::string_view text = bytes_.substr(0, size);
     bytes_.remove_prefix(size);
     return text;
   }
+  std::string TakeText() { return std::string(TakeBytes()); }
 
   bool failed() const { return failed_; }
+  // What was taken makes no sense.
+  void Fail() { failed_ = true; }
   absl::string_view rest() const { return bytes_; }
 
  private:

@@ -14,6 +14,7 @@
 #include <sstream>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "gtest/gtest.h"
@@ -59,6 +60,12 @@ Spawned Spawn(const std::string& binary, std::vector<std::string> args,
   // where, in its flag file with kOwnAdmin.
   if (std::find(added.begin(), added.end(), kOwnAdmin) == added.end()) {
     args.insert(args.begin(), {"--admin=", "--control="});
+  }
+  // A test that does not look at it does not wait for it.
+  if (std::none_of(args.begin(), args.end(), [](const std::string& arg) {
+        return absl::StartsWith(arg, "--probation=");
+      })) {
+    args.insert(args.begin(), "--probation=0s");
   }
   args.insert(args.begin(), PathOf(binary));
   std::vector<std::string> environment = added;

@@ -21,6 +21,8 @@ enum class Type : uint16_t {
   kAdopt = 6,
   kRelease = 7,
   kAdoptRemoved = 8,
+  kHandOver = 9,
+  kTakeOver = 10,
   kReady = 65,
   kServing = 66,
   kAcceptStopped = 67,
@@ -29,6 +31,10 @@ enum class Type : uint16_t {
   kReleased = 70,
   kFull = 71,
   kAdoptFailed = 72,
+  kRecycleMe = 73,
+  kPassed = 74,
+  kHandoverBroken = 75,
+  kPinned = 76,
 };
 
 // The version of every type so far.
@@ -116,6 +122,36 @@ struct Encoder {
     return out;
   }
   Encoded operator()(const ReplaceMeMessage&) { return {Type::kReplaceMe, ""}; }
+  Encoded operator()(const RecycleMeMessage&) { return {Type::kRecycleMe, ""}; }
+  Encoded operator()(const HandOverMessage& message) {
+    Encoded out{Type::kHandOver, ""};
+    PutInt<uint64_t>(out.payload, message.round);
+    PutInt<uint64_t>(out.payload, DurationToWire(message.timeout));
+    return out;
+  }
+  Encoded operator()(const TakeOverMessage& message) {
+    Encoded out{Type::kTakeOver, ""};
+    PutInt<uint64_t>(out.payload, message.expected);
+    return out;
+  }
+  Encoded operator()(const PassedMessage& message) {
+    Encoded out{Type::kPassed, ""};
+    PutInt<uint64_t>(out.payload, message.left);
+    return out;
+  }
+  Encoded operator()(const HandoverBrokenMessage& message) {
+    Encoded out{Type::kHandoverBroken, ""};
+    PutInt<uint64_t>(out.payload, message.round);
+    return out;
+  }
+  Encoded operator()(const PinnedMessage& message) {
+    Encoded out{Type::kPinned, ""};
+    PutInt<uint64_t>(out.payload, message.connections);
+    PutInt<uint64_t>(out.payload, DurationToWire(message.oldest_age));
+    PutText(out.payload, message.service);
+    PutText(out.payload, message.peer);
+    return out;
+  }
   Encoded operator()(const UnknownMessage& message) {
     LOG(FATAL) << "encoding a message of unknown type " << message.type;
     return {};
@@ -165,6 +201,27 @@ ChannelMessage DecodePayload(uint16_t type, WireReader& fields) {
       return DrainedMessage{fields.TakeInt<uint64_t>()};
     case Type::kReplaceMe:
       return ReplaceMeMessage{};
+    case Type::kRecycleMe:
+      return RecycleMeMessage{};
+    case Type::kHandOver: {
+      const auto round = fields.TakeInt<uint64_t>();
+      return HandOverMessage{round,
+                             DurationFromWire(fields.TakeInt<uint64_t>())};
+    }
+    case Type::kTakeOver:
+      return TakeOverMessage{fields.TakeInt<uint64_t>()};
+    case Type::kPassed:
+      return PassedMessage{fields.TakeInt<uint64_t>()};
+    case Type::kHandoverBroken:
+      return HandoverBrokenMessage{fields.TakeInt<uint64_t>()};
+    case Type::kPinned: {
+      PinnedMessage pinned;
+      pinned.connections = fields.TakeInt<uint64_t>();
+      pinned.oldest_age = DurationFromWire(fields.TakeInt<uint64_t>());
+      pinned.service = fields.TakeText();
+      pinned.peer = fields.TakeText();
+      return pinned;
+    }
   }
   return UnknownMessage{type};
 }
@@ -233,6 +290,14 @@ std::string MessageName(const ChannelMessage& message) {
     }
     std::string operator()(const DrainedMessage&) { return "drained"; }
     std::string operator()(const ReplaceMeMessage&) { return "replace_me"; }
+    std::string operator()(const RecycleMeMessage&) { return "recycle_me"; }
+    std::string operator()(const HandOverMessage&) { return "hand_over"; }
+    std::string operator()(const TakeOverMessage&) { return "take_over"; }
+    std::string operator()(const PassedMessage&) { return "passed"; }
+    std::string operator()(const HandoverBrokenMessage&) {
+      return "handover_broken";
+    }
+    std::string operator()(const PinnedMessage&) { return "pinned"; }
     std::string operator()(const UnknownMessage& unknown) {
       return absl::StrCat("unknown ", unknown.type);
     }

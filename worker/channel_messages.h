@@ -23,10 +23,11 @@
 // The order of a worker's life:
 //   worker kReady -> master kServe -> worker kServing -> ...
 //   master kStopAccepting -> worker kAcceptStopped
-//   master kDrain -> worker kDrained, and it exits
-// and at any time worker kReplaceMe, kFull, master kReopenLog, kStop; while it
-// serves, master kAdopt, kAdoptRemoved and kRelease, worker kAdoptFailed and
-// kReleased.
+//   master kHandOver -> worker kPassed, kPinned, kHandoverBroken
+//   when nothing is left, or after master kDrain: worker kDrained, and it exits
+// and at any time worker kReplaceMe, kRecycleMe, kFull, master kReopenLog,
+// kStop; while it serves, master kAdopt, kAdoptRemoved, kRelease and kTakeOver,
+// worker kAdoptFailed and kReleased.
 //
 // Pure functions, thread-safe.
 
@@ -64,6 +65,28 @@ struct DrainMessage {
   absl::Duration timeout = absl::InfiniteDuration();
 
   bool operator==(const DrainMessage&) const = default;
+};
+
+// Pass each connection on as it becomes idle, serve those that do not, and when
+// none is left say kDrained and exit 0. The channel that comes with this
+// message leads to another worker (worker/handover_messages.h). A message of a
+// newer round ends the channels of older ones; several of one round are shared
+// alike; one without a channel says that there is nobody yet.
+struct HandOverMessage {
+  uint64_t round = 0;
+  // Counted from the first of these, and what is left then is shut down.
+  // InfiniteDuration() = as long as it takes.
+  absl::Duration timeout = absl::InfiniteDuration();
+
+  bool operator==(const HandOverMessage&) const = default;
+};
+
+// The channel that comes with this message brings connections of another
+// worker, which has so many.
+struct TakeOverMessage {
+  uint64_t expected = 0;
+
+  bool operator==(const TakeOverMessage&) const = default;
 };
 
 // Shut everything down and exit, at once.
@@ -133,6 +156,37 @@ struct ReplaceMeMessage {
   bool operator==(const ReplaceMeMessage&) const = default;
 };
 
+// It has served as many requests as --max_requests says: any time will do.
+struct RecycleMeMessage {
+  bool operator==(const RecycleMeMessage&) const = default;
+};
+
+// After kHandOver: the connections that were idle have been passed on, or will
+// not be taken. So many are left.
+struct PassedMessage {
+  uint64_t left = 0;
+
+  bool operator==(const PassedMessage&) const = default;
+};
+
+// A channel of this round has ended. The worker serves on.
+struct HandoverBrokenMessage {
+  uint64_t round = 0;
+
+  bool operator==(const HandoverBrokenMessage&) const = default;
+};
+
+// After kHandOver, when it changes: what keeps the worker.
+struct PinnedMessage {
+  uint64_t connections = 0;
+  // Of the oldest one: since when it is open, in which service, who it is with.
+  absl::Duration oldest_age;
+  std::string service;
+  std::string peer;
+
+  bool operator==(const PinnedMessage&) const = default;
+};
+
 // `emptied`: it came to EAGAIN everywhere. If not (it is full, say), somebody
 // else has to see to what is still queued.
 struct ReleasedMessage {
@@ -170,10 +224,11 @@ struct UnknownMessage {
 using ChannelMessage =
     std::variant<ServeMessage, StopAcceptingMessage, DrainMessage, StopMessage,
                  ReopenLogMessage, AdoptMessage, AdoptRemovedMessage,
-                 ReleaseMessage, ReadyMessage, ServingMessage,
-                 AcceptStoppedMessage, DrainedMessage, ReplaceMeMessage,
-                 ReleasedMessage, AdoptFailedMessage, FullMessage,
-                 UnknownMessage>;
+                 ReleaseMessage, HandOverMessage, TakeOverMessage, ReadyMessage,
+                 ServingMessage, AcceptStoppedMessage, DrainedMessage,
+                 ReplaceMeMessage, RecycleMeMessage, PassedMessage,
+                 HandoverBrokenMessage, PinnedMessage, ReleasedMessage,
+                 AdoptFailedMessage, FullMessage, UnknownMessage>;
 
 // Longer packets are not ours.
 inline constexpr size_t kMaxChannelMessageBytes = 4096;

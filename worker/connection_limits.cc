@@ -35,7 +35,7 @@ int ConnectionLimits::AddListener(int64_t max_connections) {
 
 bool ConnectionLimits::HasRoom(int listener) const {
   const Listener& own = listeners_[static_cast<size_t>(listener)];
-  return (max_total_ == 0 || total_ < max_total_) &&
+  return (max_total_ == 0 || total_ + reserved_ < max_total_) &&
          (own.max == 0 || own.count < own.max);
 }
 

@@ -37,8 +37,12 @@ class ConnectionLimits {
   // it, beyond a limit as well. The result is what Remove must be given.
   Tag Adopt(int listener, const sockaddr_storage* peer);
   void Remove(int listener, Tag tag);
+  // Keeps `count` places more (or, below zero, fewer) free of connections that
+  // are yet to be admitted.
+  void Reserve(int64_t count) { reserved_ += count; }
 
   int64_t total() const { return total_; }
+  int64_t max_total() const { return max_total_; }
 
  private:
   // IPv6 without its lower half, IPv4 mapped into IPv6.
@@ -54,6 +58,7 @@ class ConnectionLimits {
   const int64_t max_total_;
   const int64_t max_per_ip_;
   int64_t total_ = 0;
+  int64_t reserved_ = 0;
   struct Listener {
     int64_t max;
     int64_t count = 0;

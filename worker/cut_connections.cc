@@ -16,7 +16,7 @@ int CutConnections(ConnectionTable& table) {
   absl::flat_hash_set<int> own;
   int busy = 0;
   table.ForEach([&](internal::ConnectionCore& core) {
-    if (core.fd < 0) return;  // handed over
+    if (core.fd < 0 || core.IsMoving()) return;  // another worker's
     own.insert(core.fd);
     if (!core.Has(internal::ConnectionCore::kOutbound) &&
         !table.AtSafePoint(core))

@@ -138,6 +138,29 @@ absl::StatusOr<const ListenerSet::Kind*> ListenerSet::RemovedKind(
   return removed_kinds_.emplace(url, std::move(kind)).first->second.get();
 }
 
+absl::StatusOr<ListenerSet::Admission> ListenerSet::AdmissionFor(
+    const std::string& url) {
+  absl::StatusOr<ListenUrl> parsed = ParseListenUrl(url);
+  if (!parsed.ok()) return parsed.status();
+  const Kind* kind = nullptr;
+  for (const auto& own : kinds_) {
+    if (own->url.scheme == parsed->scheme &&
+        own->url.transport == parsed->transport &&
+        own->url.address == parsed->address) {
+      kind = own.get();
+    }
+  }
+  if (kind == nullptr) {
+    absl::StatusOr<const Kind*> removed = RemovedKind(url);
+    if (!removed.ok()) return removed.status();
+    kind = *removed;
+  }
+  if (kind->url.transport == ListenUrl::Transport::kUdp)
+    return absl::InvalidArgumentError("datagrams have no connections");
+  return Admission{kind->settings, kind->limits_number,
+                   home_.services.FindStream(kind->url.scheme)->handler()};
+}
+
 absl::Status ListenerSet::AdoptOne(SocketsId id, const Kind* kind,
                                    UniqueFd fd) {
   std::vector<Place>& places = adopted_[id];
@@ -199,6 +222,10 @@ void ListenerSet::OnClosed(uint16_t settings, ConnectionLimits::Tag tag) {
     return;
   }
   home_.limits.Remove(limits_numbers_[settings], tag);
+  OnRoom();
+}
+
+void ListenerSet::OnRoom() {
   if (paused_ == 0) return;
   for (Place& place : own_) {
     if (place.stream != nullptr) place.stream->OnRoom();

@@ -82,6 +82,19 @@ class ListenerSet final : private StreamListener::Observer {
 
   // A connection with these settings has ended.
   void OnClosed(uint16_t settings, ConnectionLimits::Tag tag);
+  // There may be room in the limits again.
+  void OnRoom();
+
+  // What a connection needs that another worker has accepted from a listener
+  // with this URL: as if it had come from the own one of the same service and
+  // address, else from a removed one. Errors: no such service, or too many
+  // listeners.
+  struct Admission {
+    uint16_t settings;
+    int limits_number;
+    StreamHandler handler;
+  };
+  absl::StatusOr<Admission> AdmissionFor(const std::string& url);
 
  private:
   // What the connections of an own listener and of its adopted siblings have in

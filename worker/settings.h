@@ -47,6 +47,10 @@ struct WorkerSettings {
   // zero = no limit.
   int64_t max_connections_per_ip = 0;
 
+  // A worker that has answered so many requests, and up to a tenth more, asks
+  // to be recycled; zero = never.
+  int64_t max_requests = 0;
+
   // Whose word is taken for where a request comes from.
   std::vector<Cidr> forwarded_from;
 

@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <memory>
 #include <optional>
+#include <random>
 #include <utility>
 #include <variant>
 
@@ -26,10 +28,13 @@
 #include "worker/channel_messages.h"
 #include "worker/connection_limits.h"
 #include "worker/cut_connections.h"
+#include "worker/handover_receiver.h"
+#include "worker/handover_sender.h"
 #include "worker/http/http_worker.h"
 #include "worker/job_desk.h"
 #include "worker/listener_set.h"
 #include "worker/log_event.h"
+#include "worker/pinned_connections.h"
 
 namespace baton {
 namespace {
@@ -42,6 +47,8 @@ constexpr absl::Duration kThreadsEnd = absl::Seconds(1);
 // Descriptors that are not for clients: what a service opens, a handover's
 // channel, the log.
 constexpr int64_t kReservedFds = 64;
+// How often a worker that leaves tells what keeps it.
+constexpr absl::Duration kPinsLook = absl::Seconds(1);
 // Of the job threads. With eight jobs that compute on two processors, an echo
 // on the same worker waits on average 1.0 times as long as beside an idle pool
 // instead of 3.4 times, and the jobs get as much done (measured).
@@ -62,9 +69,19 @@ int64_t MaxConnections(const WorkerSettings& settings) {
       static_cast<int64_t>(std::min<rlim_t>(limit.rlim_cur, 1 << 22)) - used);
 }
 
+// Somewhere above the flag, each worker elsewhere: siblings that began together
+// do not ask together.
+uint64_t RequestsUntilRecycled(int64_t max_requests) {
+  if (max_requests == 0) return std::numeric_limits<uint64_t>::max();
+  std::random_device random;
+  std::uniform_int_distribution<int64_t> more(0, max_requests / 10);
+  return static_cast<uint64_t>(max_requests + more(random));
+}
+
 class Worker final : private ConnectionObserver,
                      private Scope::IdleObserver,
-                     private TurnObserver {
+                     private TurnObserver,
+                     private HandoverSender::Observer {
  public:
   Worker(WorkerStart start, EventLoop& loop);
   ~Worker() override = default;
@@ -78,6 +95,16 @@ class Worker final : private ConnectionObserver,
   void OnTurnEnd(int64_t nanos) override {
     counters_.turn_nanos.Add(static_cast<uint64_t>(nanos));
     http_.OnTurnEnd(nanos);
+    if (counters_.traffic.requests.value() >= recycled_at_) {
+      recycled_at_ = std::numeric_limits<uint64_t>::max();
+      Send(RecycleMeMessage{});
+    }
+  }
+  void OnPassed() override {
+    Send(PassedMessage{static_cast<uint64_t>(limits_.total())});
+  }
+  void OnChannelEnd(uint64_t round) override {
+    Send(HandoverBrokenMessage{round});
   }
   void OnSignals();
   void OnChannel();
@@ -94,6 +121,9 @@ class Worker final : private ConnectionObserver,
   void Handle(const DrainMessage& message);
   void Handle(const StopMessage& message);
   void Handle(const ReleaseMessage& message);
+  void HandOver(const HandOverMessage& message, std::vector<UniqueFd> fds);
+  void Leave();
+  void ReportPins();
   void Handle(const UnknownMessage& message);
   template <typename T>
   void Handle(const T& message);  // what only a master may receive
@@ -111,13 +141,22 @@ class Worker final : private ConnectionObserver,
   HttpWorker http_;
   Scope connections_;
   ListenerSet listeners_;
+  HandoverReceiver receiver_;
+  HandoverSender sender_;
+  uint64_t recycled_at_;  // requests
   std::unique_ptr<JobPool> pool_;
   std::unique_ptr<JobDesk> desk_;
   std::optional<SignalFd> signals_;
   FdInlet<Worker> signal_inlet_{this, &Worker::OnSignals};
   FdInlet<Worker> channel_inlet_{this, &Worker::OnChannel};
   Timer drain_timer_;
-  bool draining_ = false;
+  Timer pins_timer_;
+  PinnedConnections pins_;  // as told to the master
+  uint64_t round_ = 0;
+  bool serving_ = false;
+  // It accepts nothing any more: it ends when its last connection does.
+  bool leaving_ = false;
+  bool draining_ = false;  // and ends idle ones itself; implies leaving_
   bool cut_ = false;
   bool ended_ = false;
   bool failed_ = false;
@@ -140,7 +179,14 @@ Worker::Worker(WorkerStart start, EventLoop& loop)
                   .connections = connections_},
                  std::exchange(start_.listeners, {}),
                  [this](bool full) { Send(FullMessage{full}); }),
-      drain_timer_(loop, [this] { cut_ ? EndLoop() : Cut(); }) {
+      receiver_({.listeners = listeners_,
+                 .limits = limits_,
+                 .table = table_,
+                 .connections = connections_}),
+      sender_(table_, *this),
+      recycled_at_(RequestsUntilRecycled(start_.settings.max_requests)),
+      drain_timer_(loop, [this] { cut_ ? EndLoop() : Cut(); }),
+      pins_timer_(loop, [this] { ReportPins(); }) {
   loop_.SetHeartbeat(&counters_.heartbeat);
   loop_.SetStaleEventCounter(&counters_.stale_events);
   loop_.SetTurnObserver(this);
@@ -285,6 +331,7 @@ void Worker::Handle(const ServeMessage& /*message*/) {
     failed_ = true;
     return loop_.Stop();
   }
+  serving_ = true;
   SetState(WorkerState::kServing);
   Send(ServingMessage{});
 }
@@ -295,10 +342,23 @@ bool Worker::HandleWithFds(const ChannelMessage& message,
     start_.reopen_log(std::move(fds[0]));
     return true;
   }
+  if (const auto* hand_over = std::get_if<HandOverMessage>(&message)) {
+    HandOver(*hand_over, std::move(fds));
+    return true;
+  }
+  if (const auto* take_over = std::get_if<TakeOverMessage>(&message)) {
+    if (serving_ && !leaving_ && fds.size() == 1) {
+      receiver_.Take(FdChannel(std::move(fds[0])),
+                     static_cast<int64_t>(
+                         std::min(take_over->expected,
+                                  static_cast<uint64_t>(limits_.max_total()))));
+    }
+    return true;
+  }
   const auto* slot = std::get_if<AdoptMessage>(&message);
   const auto* removed = std::get_if<AdoptRemovedMessage>(&message);
   if (slot == nullptr && removed == nullptr) return false;
-  if (draining_) return true;
+  if (leaving_) return true;
   if (slot != nullptr) {
     ReportAdoption(slot->slot,
                    listeners_.Adopt(slot->slot, slot->first, std::move(fds)));
@@ -326,6 +386,42 @@ void Worker::RefuseCut(absl::string_view bytes) {
   if (const auto* adopt = std::get_if<AdoptRemovedMessage>(&decoded->message)) {
     Send(AdoptFailedMessage{adopt->sockets});
   }
+  // Of a TakeOver the other end hears that ours is gone.
+  if (auto* hand_over = std::get_if<HandOverMessage>(&decoded->message)) {
+    HandOver(*hand_over, {});
+    Send(HandoverBrokenMessage{hand_over->round});
+  }
+}
+
+// Whoever comes from another worker is not ours any more.
+void Worker::Leave() {
+  if (std::exchange(leaving_, true)) return;
+  SetState(WorkerState::kDraining);
+  receiver_.Stop();
+}
+
+// Who has no request in progress is passed on, the others when they have none.
+void Worker::HandOver(const HandOverMessage& message,
+                      std::vector<UniqueFd> fds) {
+  if (draining_) return;  // the server stops: there is nobody to go to
+  if (!leaving_) {
+    Leave();
+    drain_timer_.Start(message.timeout);
+    pins_timer_.Start(kPinsLook);
+  }
+  if (message.round != std::exchange(round_, message.round))
+    sender_.BeginRound(message.round);
+  for (UniqueFd& fd : fds)
+    sender_.AddChannel(message.round, FdChannel(std::move(fd)));
+  EndIfDrained();
+}
+
+void Worker::ReportPins() {
+  if (draining_) return;
+  pins_timer_.Start(kPinsLook);
+  const PinnedConnections now = FindPinned(table_);
+  if (now.SameAs(std::exchange(pins_, now))) return;
+  Send(PinnedMessage{now.connections, now.oldest_age, now.service, now.peer});
 }
 
 void Worker::Handle(const ReleaseMessage& message) {
@@ -343,8 +439,9 @@ void Worker::Handle(const StopAcceptingMessage& message) {
 
 void Worker::Handle(const DrainMessage& message) {
   if (cut_) return;  // the timer is its end now
+  Leave();
   draining_ = true;
-  SetState(WorkerState::kDraining);
+  sender_.Stop();
   table_.BeginDrain();
   drain_timer_.Start(message.timeout);
   EndIfDrained();
@@ -363,7 +460,7 @@ void Worker::OnClosed(uint16_t settings, uint64_t tag) {
 // handler is. Outbound connections that are no handler's (a pool's) end with
 // the worker.
 void Worker::EndIfDrained() {
-  if (draining_ && limits_.total() == 0 && connections_.live() == 0 &&
+  if (leaving_ && limits_.total() == 0 && connections_.live() == 0 &&
       desk_->pending() == 0) {
     EndLoop();
   }
@@ -372,7 +469,9 @@ void Worker::EndIfDrained() {
 // Ends every connection now, gives the handlers a moment to end too, and
 // leaves.
 void Worker::Cut() {
+  Leave();
   cut_ = draining_ = true;
+  sender_.Stop();
   SetState(WorkerState::kStopping);
   // Who waits in a queue is left to whoever shares the listener: accepted, it
   // would be cut along with the others.

@@ -21,7 +21,9 @@ namespace baton {
 //
 //   built: services' start callbacks have run, the loop turns   -> kReady
 //   serving: its listeners are in epoll                <- kServe, -> kServing
-//   draining: no listeners; idle connections end, others come to an end
+//   leaving: no listeners; idle connections are passed on to another worker,
+//     others when they get idle              <- kStopAccepting, kHandOver
+//   draining: the server stops; idle connections end, others come to an end
 //                                             <- kStopAccepting, kDrain
 //   gone: no client's connection and no handler is left, or the drain's time
 //     is over                                                  -> kDrained

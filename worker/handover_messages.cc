@@ -1,0 +1,145 @@
+#include "worker/handover_messages.h"
+
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "net/wire.h"
+
+namespace baton {
+namespace {
+
+constexpr uint16_t kVersion = 1;
+constexpr uint16_t kOldestReader = 1;
+constexpr size_t kHeaderBytes = 18;
+
+enum Tag : uint8_t { kListener = 1, kImage = 2 };
+
+std::string EncodeHeader(HandoverHeader::Type type, uint64_t batch,
+                         uint32_t connections) {
+  std::string out;
+  PutInt<uint16_t>(out, static_cast<uint16_t>(type));
+  PutInt<uint16_t>(out, kVersion);
+  PutInt<uint16_t>(out, kOldestReader);
+  PutInt<uint64_t>(out, batch);
+  PutInt<uint32_t>(out, connections);
+  return out;
+}
+
+}  // namespace
+
+bool HandoverHeader::readable() const { return oldest_reader <= kVersion; }
+
+absl::StatusOr<HandoverHeader> TakeHandoverHeader(absl::string_view& message) {
+  WireReader fields(message);
+  HandoverHeader header;
+  const auto type = fields.TakeInt<uint16_t>();
+  header.type = static_cast<HandoverHeader::Type>(type);
+  header.version = fields.TakeInt<uint16_t>();
+  header.oldest_reader = fields.TakeInt<uint16_t>();
+  header.batch = fields.TakeInt<uint64_t>();
+  header.connections = fields.TakeInt<uint32_t>();
+  if (fields.failed()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "handover message of ", message.size(), " bytes: shorter than its ",
+        kHeaderBytes, "-byte header"));
+  }
+  switch (header.type) {
+    case HandoverHeader::Type::kBatch:
+    case HandoverHeader::Type::kBatchInFile:
+    case HandoverHeader::Type::kAnswer:
+      message = fields.rest();
+      return header;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("handover message of unknown type ", type));
+}
+
+bool HandoverBatch::Add(absl::string_view listener,
+                        const ConnectionImage& image, size_t most_bytes) {
+  const size_t before = rest_.size();
+  if (listener != listener_) {
+    PutInt<uint8_t>(rest_, kListener);
+    PutText(rest_, listener);
+  }
+  PutInt<uint8_t>(rest_, kImage);
+  AppendImage(rest_, image);
+  if (connections_ > 0 && message_bytes() > most_bytes) {
+    rest_.resize(before);
+    return false;
+  }
+  if (listener != listener_) listener_ = std::string(listener);
+  ++connections_;
+  return true;
+}
+
+size_t HandoverBatch::message_bytes() const {
+  return kHeaderBytes + rest_.size();
+}
+
+std::string HandoverBatch::Message() const {
+  return EncodeHeader(HandoverHeader::Type::kBatch, number_, connections_) +
+         rest_;
+}
+
+std::string HandoverBatch::MessageForFile() const {
+  return EncodeHeader(HandoverHeader::Type::kBatchInFile, number_,
+                      connections_);
+}
+
+absl::StatusOr<std::vector<HandoverConnection>> DecodeBatch(
+    const HandoverHeader& header, absl::string_view rest) {
+  WireReader records(rest);
+  std::string listener;
+  std::vector<HandoverConnection> connections;
+  while (!records.rest().empty()) {
+    const auto tag = records.TakeInt<uint8_t>();
+    if (tag == kListener) {
+      listener = records.TakeText();
+    } else if (tag == kImage) {
+      connections.push_back({listener, TakeImage(records)});
+    } else {
+      records.TakeBytes();
+    }
+    if (records.failed()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "batch ", header.batch, " ends in the middle of a record"));
+    }
+  }
+  if (connections.size() != header.connections) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("batch ", header.batch, " announces ", header.connections,
+                     " connections and brings ", connections.size()));
+  }
+  return connections;
+}
+
+std::string EncodeAnswer(uint64_t batch,
+                         absl::Span<const HandoverResult> results) {
+  std::string out = EncodeHeader(HandoverHeader::Type::kAnswer, batch,
+                                 static_cast<uint32_t>(results.size()));
+  for (const HandoverResult result : results) {
+    PutInt<uint8_t>(out, static_cast<uint8_t>(result));
+  }
+  return out;
+}
+
+absl::StatusOr<std::vector<HandoverResult>> DecodeAnswer(
+    const HandoverHeader& header, absl::string_view rest) {
+  if (header.type != HandoverHeader::Type::kAnswer ||
+      rest.size() < header.connections) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("no answer to batch ", header.batch));
+  }
+  std::vector<HandoverResult> results;
+  results.reserve(header.connections);
+  for (const char byte : rest.substr(0, header.connections)) {
+    const auto value = static_cast<uint8_t>(byte);
+    results.push_back(value <= static_cast<uint8_t>(HandoverResult::kRefused)
+                          ? static_cast<HandoverResult>(value)
+                          : HandoverResult::kRefused);
+  }
+  return results;
+}
+
+}  // namespace baton

@@ -1,0 +1,300 @@
+#include "worker/handover_sender.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "glog/logging.h"
+#include "net/connection_core.h"
+#include "net/listen_url.h"
+
+namespace baton {
+
+using internal::ConnectionCore;
+
+// A channel to one receiver.
+struct HandoverSender::Line {
+  Line(HandoverSender* sender, uint32_t id, uint64_t round, FdChannel channel)
+      : round(round),
+        channel(std::move(channel)),
+        inlet(sender, &HandoverSender::OnLine, id) {}
+
+  const uint64_t round;
+  FdChannel channel;
+  FdInlet<HandoverSender, uint32_t> inlet;
+  uint64_t batch = 0;          // its number
+  std::vector<Moving> moving;  // unanswered; empty = nothing is
+  bool waits = false;          // for the retry timer
+  // In a batch; fewer after the receiver had no room for them all.
+  size_t most = FdChannel::kMaxFds;
+};
+
+namespace {
+
+// For one that does not fit into a message.
+UniqueFd FileWith(const std::string& bytes) {
+  UniqueFd file(memfd_create("baton-handover", MFD_CLOEXEC));
+  if (!file) return file;
+  size_t written = 0;
+  while (written < bytes.size()) {
+    const ssize_t size =
+        write(file.get(), bytes.data() + written, bytes.size() - written);
+    if (size < 0 && errno == EINTR) continue;
+    if (size <= 0) return UniqueFd();
+    written += static_cast<size_t>(size);
+  }
+  return file;
+}
+
+}  // namespace
+
+HandoverSender::HandoverSender(ConnectionTable& table, Observer& observer)
+    : table_(table),
+      observer_(observer),
+      client_(table.loop().AddClient(this)),
+      retry_(table.loop(), [this] { Retry(); }) {}
+
+HandoverSender::~HandoverSender() = default;
+
+void HandoverSender::BeginRound(uint64_t round) {
+  if (stopped_) return;
+  round_ = round;
+  std::erase_if(lines_,
+                [](const auto& entry) { return entry.second->moving.empty(); });
+  offered_.clear();
+  table_.BeginHandover(this);
+  PumpSoon();
+}
+
+void HandoverSender::AddChannel(uint64_t round, FdChannel channel) {
+  if (stopped_ || round != round_) return;
+  const uint32_t id = ++last_line_;
+  auto line = std::make_unique<Line>(this, id, round, std::move(channel));
+  if (absl::Status status =
+          line->inlet.Watch(table_.loop(), line->channel.fd());
+      !status.ok()) {
+    LOG(ERROR) << "handover: " << status.message();
+    return observer_.OnChannelEnd(round);
+  }
+  lines_.emplace(id, std::move(line));
+  PumpSoon();
+}
+
+void HandoverSender::Stop() {
+  stopped_ = true;
+  offered_.clear();
+  std::erase_if(lines_,
+                [](const auto& entry) { return entry.second->moving.empty(); });
+}
+
+void HandoverSender::OnSafePoint(ConnectionCore& core) {
+  offered_.push_back({core.index, core.generation});
+  PumpSoon();
+}
+
+// --- sending
+
+void HandoverSender::PumpSoon() {
+  if (!std::exchange(pump_queued_, true))
+    table_.loop().MakeReady(client_, 0, 0);
+}
+
+void HandoverSender::OnEvents(uint32_t /*index*/, uint32_t /*generation*/,
+                              uint32_t /*events*/) {
+  pump_queued_ = false;
+  Pump();
+}
+
+bool HandoverSender::IsFree(const Line& line) const {
+  return line.round == round_ && line.moving.empty() && !line.waits;
+}
+
+void HandoverSender::Pump() {
+  if (stopped_) return;
+  size_t free = 0;
+  for (const auto& [id, line] : lines_) free += IsFree(*line);
+  if (free > 0) {
+    const size_t share = (offered_.size() + free - 1) / free;
+    for (auto& [id, line] : lines_) {
+      if (IsFree(*line)) SendBatch(*line, share);
+    }
+  }
+  ReportPassed();
+}
+
+absl::string_view HandoverSender::UrlOf(const ConnectionCore& core) {
+  const auto settings = static_cast<size_t>(core.settings);
+  if (urls_.size() <= settings) urls_.resize(settings + 1);
+  const ListenUrl* url = table_.SettingsOf(core).url;
+  if (urls_[settings].empty() && url != nullptr)
+    urls_[settings] = url->ToString();
+  return urls_[settings];
+}
+
+// Takes from the front of what is offered, out of epoll and into the batch.
+std::vector<int> HandoverSender::FillBatch(HandoverBatch& batch, Line& line,
+                                           size_t most) {
+  std::vector<int> fds;
+  for (; !offered_.empty() && fds.size() < most; offered_.pop_front()) {
+    const Moving next = offered_.front();
+    ConnectionCore* core = table_.Find(next.index, next.generation);
+    if (core == nullptr || core->IsMoving()) continue;
+    if (!table_.CanDetach(*core)) {
+      table_.ForgetOffer(*core);  // it comes again when it is idle again
+      continue;
+    }
+    if (!batch.Add(UrlOf(*core), table_.Export(*core),
+                   FdChannel::kMaxMessageBytes)) {
+      break;
+    }
+    fds.push_back(table_.Detach(*core));
+    line.moving.push_back(next);
+  }
+  return fds;
+}
+
+void HandoverSender::SendBatch(Line& line, size_t most) {
+  HandoverBatch batch(++last_batch_);
+  std::vector<int> fds = FillBatch(batch, line, std::min(most, line.most));
+  if (fds.empty()) return;
+  line.batch = batch.number();
+  const FdChannel::SendResult result = SendTo(line, batch, fds);
+  switch (result.code) {
+    case FdChannel::SendCode::kSent:
+      return;
+    case FdChannel::SendCode::kAgain:
+    case FdChannel::SendCode::kLater:
+      // ETOOMANYREFS: as many descriptors of this user are under way as it may
+      // have open - unix(7).
+      PutBack(line);
+      line.waits = true;
+      return retry_.Start(kRetry);
+    case FdChannel::SendCode::kEof:
+    case FdChannel::SendCode::kError:
+      // The channel's end is about to be seen.
+      PutBack(line);
+      line.waits = true;
+      return;
+  }
+}
+
+FdChannel::SendResult HandoverSender::SendTo(Line& line,
+                                             const HandoverBatch& batch,
+                                             std::vector<int>& fds) {
+  if (batch.message_bytes() <= FdChannel::kMaxMessageBytes)
+    return line.channel.Send(batch.Message(), fds);
+  CHECK_EQ(fds.size(), 1u);
+  const UniqueFd file = FileWith(batch.rest());
+  if (!file) return {FdChannel::SendCode::kLater, errno};
+  fds.push_back(file.get());
+  return line.channel.Send(batch.MessageForFile(), fds);
+}
+
+// --- answers
+
+void HandoverSender::OnLine(uint32_t id) {
+  Line& line = *lines_.at(id);
+  while (true) {
+    const FdChannel::Received received = line.channel.Receive();
+    if (received.code == FdChannel::ReceiveCode::kAgain) break;
+    if (received.code != FdChannel::ReceiveCode::kMessage ||
+        !OnAnswer(line, received.bytes)) {
+      return EndLine(id);
+    }
+  }
+  if ((stopped_ || line.round != round_) && line.moving.empty())
+    lines_.erase(id);
+  PumpSoon();
+}
+
+bool HandoverSender::OnAnswer(Line& line, absl::string_view message) {
+  const absl::StatusOr<HandoverHeader> header = TakeHandoverHeader(message);
+  if (!header.ok() || line.moving.empty() || header->batch != line.batch ||
+      header->connections != line.moving.size()) {
+    return false;
+  }
+  const absl::StatusOr<std::vector<HandoverResult>> results =
+      DecodeAnswer(*header, message);
+  if (!results.ok()) return false;
+  const std::vector<Moving> moving = std::exchange(line.moving, {});
+  bool later = false;
+  for (size_t i = 0; i < moving.size(); ++i) {
+    const HandoverResult result = (*results)[i];
+    if (result == HandoverResult::kTaken) {
+      GiveAway(moving[i]);
+      continue;
+    }
+    Reattach(moving[i]);
+    later |= result == HandoverResult::kLater;
+    // A refusal holds for this round.
+    if (result == HandoverResult::kLater || line.round != round_)
+      Offer(moving[i]);
+  }
+  if (later) {
+    line.most = std::max<size_t>(moving.size() / 2, 1);
+    line.waits = true;
+    retry_.Start(kRetry);
+  } else {
+    line.most = std::min(2 * line.most, FdChannel::kMaxFds);
+  }
+  return true;
+}
+
+void HandoverSender::EndLine(uint32_t id) {
+  const auto it = lines_.find(id);
+  const uint64_t round = it->second->round;
+  PutBack(*it->second);
+  lines_.erase(it);
+  PumpSoon();
+  if (round == round_ && !stopped_) observer_.OnChannelEnd(round);
+}
+
+void HandoverSender::PutBack(Line& line) {
+  for (const Moving& moving : std::exchange(line.moving, {})) {
+    Reattach(moving);
+    Offer(moving);
+  }
+}
+
+void HandoverSender::Offer(const Moving& moving) {
+  if (!stopped_) offered_.push_back(moving);
+}
+
+void HandoverSender::GiveAway(const Moving& moving) {
+  ConnectionCore* core = table_.Find(moving.index, moving.generation);
+  // Null: everything is being cut here.
+  if (core != nullptr) table_.GiveAway(*core);
+}
+
+void HandoverSender::Reattach(const Moving& moving) {
+  ConnectionCore* core = table_.Find(moving.index, moving.generation);
+  if (core == nullptr || table_.Reattach(*core) == 0) return;
+  stranded_.push_back(moving);
+  retry_.Start(kRetry);
+}
+
+void HandoverSender::Retry() {
+  for (const Moving& moving : std::exchange(stranded_, {})) {
+    Reattach(moving);
+    Offer(moving);
+  }
+  for (auto& [id, line] : lines_) line->waits = false;
+  PumpSoon();
+}
+
+void HandoverSender::ReportPassed() {
+  if (passed_reported_ || !offered_.empty() || !stranded_.empty()) return;
+  bool connected = false;
+  for (const auto& [id, line] : lines_) {
+    if (!line->moving.empty()) return;
+    connected |= line->round == round_;
+  }
+  if (!connected) return;
+  passed_reported_ = true;
+  observer_.OnPassed();
+}
+
+}  // namespace baton

@@ -1,0 +1,33 @@
+#ifndef BATON_WORKER_PINNED_CONNECTIONS_H_
+#define BATON_WORKER_PINNED_CONNECTIONS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/time/time.h"
+#include "net/connection_table.h"
+
+namespace baton {
+
+// What keeps a worker that is to leave: its clients' connections, of which the
+// oldest is named.
+struct PinnedConnections {
+  uint64_t connections = 0;
+  uint64_t oldest_id = 0;  // Connection::id
+  absl::Duration oldest_age;
+  std::string service;  // scheme of the oldest one's listener
+  std::string peer;
+
+  // What a second look tells anew; an age grows by itself.
+  bool SameAs(const PinnedConnections& other) const {
+    return connections == other.connections && oldest_id == other.oldest_id;
+  }
+};
+
+// Looks at every connection. Those that are on their way to another worker do
+// not count.
+PinnedConnections FindPinned(ConnectionTable& table);
+
+}  // namespace baton
+
+#endif  // BATON_WORKER_PINNED_CONNECTIONS_H_
