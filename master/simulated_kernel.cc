@@ -33,6 +33,7 @@ SupervisorSettings SimulatedKernel::RandomSettings() {
   SupervisorSettings settings;
   settings.workers = 1 + Below(4);
   settings.ready_timeout = absl::Milliseconds(500 + Below(10'000));
+  settings.probation = absl::Milliseconds(Chance(50) ? 0 : Below(3000));
   if (Chance(50)) settings.drain_timeout = absl::Milliseconds(Below(5000));
   settings.max_draining = 1 + Below(kMostDraining);
   if (Chance(30)) settings.drain_delay = absl::Milliseconds(Below(5000));
@@ -52,6 +53,7 @@ SimulatedKernel::Process* SimulatedKernel::AnyProcess() {
 void SimulatedKernel::Step() {
   ++steps_;
   if (exit_code_.has_value()) return;
+  if (Chance(20)) ClientStep();
   const int dice = Below(100);
   Process* process = AnyProcess();
   if (process != nullptr && !process->forked) {
@@ -127,7 +129,7 @@ void SimulatedKernel::WorkerGetsOn(Process& process) {
     return Die(process, ExitStatus::Signalled(SIGKILL));
   }
   if (process.hung) return;
-  if (process.inbox.empty()) return;
+  if (process.inbox.empty() || Chance(30)) return HandoverStep(process);
   const Action message = process.inbox.front();
   process.inbox.pop_front();
   WorkerHandles(process, message);
@@ -144,6 +146,8 @@ void SimulatedKernel::WorkerHandles(Process& process, const Action& message) {
     for (SocketsId id : process.adopted) emptied_[id] = now_;
     process.adopted.clear();
     process.outbox.push_back(event::AcceptStopped{process.id});
+  } else if (const auto* round = std::get_if<action::HandOver>(&message)) {
+    BeginRound(process, *round);
   } else if (const auto* adopt = std::get_if<action::Adopt>(&message)) {
     if (!healing_ && Chance(10)) {
       process.outbox.push_back(event::AdoptFailed{process.id, adopt->sockets});
@@ -157,6 +161,7 @@ void SimulatedKernel::WorkerHandles(Process& process, const Action& message) {
     process.outbox.push_back(event::SocketsReleased{
         process.id, release->sockets, release->ticket, emptied});
   } else if (std::holds_alternative<action::Drain>(message)) {
+    StopReceiving(process);
     // Some connections last for ever; then only the time-out ends it.
     if (!healing_ && Chance(50)) return;
     process.outbox.push_back(event::WorkerDrained{
@@ -171,6 +176,7 @@ void SimulatedKernel::Die(Process& process, ExitStatus status) {
   process.alive = false;
   process.accepting = process.holds_own = false;
   process.adopted.clear();
+  LoseConnections(process);
   process.status = status;
   // The channel's end may be seen before the exit.
   process.outbox.push_back(event::WorkerBroken{process.id, "channel closed"});
@@ -240,6 +246,10 @@ void SimulatedKernel::HostileMessage(Process& process) {
       event::AcceptStopped{id},
       event::WorkerDrained{id, ~uint64_t{0} >> 1},
       event::ReplaceRequested{id},
+      event::RecycleRequested{id, "simulated"},
+      event::ConnectionsPassed{id, 0},
+      event::HandoverBroken{id, static_cast<uint64_t>(Below(100))},
+      event::WorkerPinned{id, {}},
       event::SocketsReleased{id, static_cast<SocketsId>(Below(6) - 1),
                              ~uint64_t{0}, Chance(50)},
       event::AdoptFailed{id, static_cast<SocketsId>(Below(6))},
@@ -255,7 +265,12 @@ void SimulatedKernel::Operator() {
   if (dice < 90) {
     Process* process = AnyProcess();
     if (process == nullptr || !process->alive) return;
-    process->outbox.push_back(event::ReplaceRequested{process->id});
+    if (Chance(50)) {
+      process->outbox.push_back(event::ReplaceRequested{process->id});
+    } else {
+      process->outbox.push_back(
+          event::RecycleRequested{process->id, "simulated"});
+    }
     return;
   }
   // Stops end a run: they are rare here and have a phase of their own.
@@ -281,6 +296,7 @@ void SimulatedKernel::Heal() {
   healing_ = true;
   for (auto& [id, process] : processes_) {
     process.hung = false;
+    process.busy.clear();
     for (int what = 0; what < kImpairments; ++what) {
       Impair(process, static_cast<Impairment>(what), false);
     }
@@ -301,7 +317,8 @@ void SimulatedKernel::Heal() {
       Process& process = it->second;
       const bool busy = !process.forked || process.status.has_value() ||
                         process.kill_pending || !process.outbox.empty() ||
-                        (process.alive && !process.inbox.empty());
+                        (process.alive && !process.inbox.empty()) ||
+                        HandoverPending(process);
       if (!busy) continue;
       idle = false;
       if (!process.forked) {

@@ -10,6 +10,7 @@
 // seed to replay.
 
 #include <deque>
+#include <list>
 #include <map>
 #include <optional>
 #include <random>
@@ -56,10 +57,30 @@ class SimulatedKernel {
     bool holds_own = true;        // has copies of its slot's sockets
     std::set<SocketsId> adopted;  // what it accepts from beside its own
     uint8_t impairments = 0;
+    std::set<int> connections;  // that it serves
+    std::set<int> busy;         // of these: not at a safe point
+    uint64_t round = 0;         // of its last HandOver; 0: it has not got any
+    Instant cut_at = absl::InfiniteDuration();
+    bool passed_told = false;
     bool kill_pending = false;         // SIGKILL sent, takes effect later
     std::deque<Action> inbox;          // from the master, in order
     std::deque<Event> outbox;          // to the master, in order
     std::optional<ExitStatus> status;  // dead, not yet reaped
+  };
+
+  // Between one that leaves and one that takes its connections. What is sent
+  // stays in the channel while one of them lives.
+  struct Channel {
+    WorkerId from = 0;
+    WorkerId to = 0;
+    uint64_t round = 0;
+    bool from_has = false;  // has got its end
+    bool to_has = false;
+    bool from_closed = false;  // or dead
+    bool to_closed = false;
+    std::set<int> moving;  // sent, and the answer has not been seen
+    bool answered = false;
+    std::set<int> refused;  // in the answer
   };
 
   bool Chance(int percent) {
@@ -83,6 +104,20 @@ class SimulatedKernel {
   void Operator();
   void TimePasses();
   void Die(Process& process, ExitStatus status);
+  // Clients and handover (simulated_handover.cc).
+  void ClientStep();
+  void BeginRound(Process& process, const action::HandOver& hand_over);
+  void HandoverStep(Process& process);
+  bool HandoverPending(const Process& process) const;
+  bool MayTakeStep(const Channel& channel, const Process& process) const;
+  void StepAsSender(Channel& channel, Process& process);
+  void StepAsReceiver(Channel& channel, Process& process);
+  void StopReceiving(Process& process);
+  void EndIfNothingIsLeft(Process& process);
+  bool HasMoving(const Process& process) const;
+  static std::vector<int> IdleOf(const Process& process);
+  void LoseConnections(Process& process);
+  void CheckConnections() const;
   SupervisorSettings RandomSettings();
 
   void Feed(const Event& event);
@@ -91,7 +126,8 @@ class SimulatedKernel {
   void Do(const action::Serve& serve) { Send(serve.worker, serve); }
   void Do(const action::StopAccepting& stop);
   void Do(const action::Drain& drain) { Send(drain.worker, drain); }
-  void Do(const action::StopWorker& stop) { Send(stop.worker, stop); }
+  void Do(const action::StopWorker& stop);
+  void Do(const action::HandOver& hand_over);
   void Do(const action::Kill& kill);
   void Do(const action::Adopt& adopt);
   void Do(const action::Release& release) { Send(release.worker, release); }
@@ -132,6 +168,10 @@ class SimulatedKernel {
   bool crash_loop_ = false;
 
   std::map<WorkerId, Process> processes_;
+  std::list<Channel> channels_;
+  std::set<int> connections_;  // that clients have
+  int last_connection_ = 0;
+  std::set<WorkerId> cut_;  // workers with too many of their slot beside them
   WorkerId highest_worker_ = 0;
   // The reuseport group: the slots of its sockets, by index. New connections go
   // to the first `steered_` ones, or to all if there is no program.

@@ -237,6 +237,12 @@ void SimulatedKernel::Do(const action::AnnounceReady&) {
 }
 
 void SimulatedKernel::Do(const action::Log& log) {
+  if (log.name == std::string("worker_cut")) {
+    for (const auto& [key, value] : log.fields) {
+      if (key == std::string("worker_pid"))
+        cut_.insert(static_cast<WorkerId>(std::get<int64_t>(value)));
+    }
+  }
   // The one stop that nobody asks for.
   if (log.name == std::string("crash_loop")) stop_asked_ = crash_loop_ = true;
 }
@@ -258,6 +264,7 @@ void SimulatedKernel::CheckAfterStep() {
   CheckSlotsServed();
   CheckAdoption();
   CheckNewConnections();
+  CheckConnections();
 }
 
 // Each worker has one place, and each place a worker that exists.
@@ -278,8 +285,8 @@ void SimulatedKernel::CheckRoles() {
       const SupervisedWorker* worker = supervisor_.FindWorker(id);
       CHECK(worker != nullptr && worker->slot == slot_number);
       ++places;
-      draining += worker->phase == WorkerPhase::kRetiring ||
-                  worker->phase == WorkerPhase::kDraining;
+      draining += worker->phase >= WorkerPhase::kRetiring &&
+                  worker->phase <= WorkerPhase::kDraining;
     }
     // A reload may lower the limit; the next retirement enforces it.
     if (supervisor_.state() != ServerState::kStopping) {
@@ -390,6 +397,14 @@ void SimulatedKernel::CheckSettled() {
   CHECK(!steered_.has_value()) << "the kernel's own choice is better";
   CHECK(!open_asked_.has_value());
   CHECK(removed_.empty());
+  // Idle connections hold up nobody.
+  for (const auto& [id, process] : processes_) {
+    CHECK(process.accepting)
+        << "worker " << id << " of slot " << process.slot << " in phase "
+        << static_cast<int>(supervisor_.FindWorker(id)->phase) << " with "
+        << process.connections.size() << " connections does not leave, round "
+        << process.round << ", HasMoving " << HasMoving(process);
+  }
 }
 
 }  // namespace baton

@@ -49,6 +49,12 @@ class SupervisorDriver {
   }
   void Ready(WorkerId worker) { Do(event::WorkerReady{worker}); }
   void Serving(WorkerId worker) { Do(event::WorkerServing{worker}); }
+  // It accepts no longer, and has passed its connections on.
+  void Leaves(WorkerId worker) {
+    actions.clear();
+    Feed(event::AcceptStopped{worker});
+    Feed(event::ConnectionsPassed{worker, 0});
+  }
   void Exit(WorkerId worker, ExitStatus status = ExitStatus::Exited(0)) {
     Do(event::WorkerExited{worker, status});
   }

@@ -23,7 +23,7 @@ void RollSlot(SupervisorDriver& driver, int slot) {
   ASSERT_NE(incoming, 0u) << "slot " << slot;
   driver.Up(incoming);
   EXPECT_EQ(driver.current(slot), incoming);
-  if (old != 0) driver.Do(event::AcceptStopped{old});
+  if (old != 0) driver.Leaves(old);
 }
 
 // The last slot, which nobody serves any more, lingers and is closed.
@@ -51,8 +51,8 @@ TEST(SupervisorReloadTest, RollsSlotBySlotAndCommits) {
   driver.Serving(first.worker);
   EXPECT_EQ(driver.Only<action::StopAccepting>().worker, 1u);
   EXPECT_FALSE(driver.Has<action::Fork>()) << "the slot is not done";
-  driver.Do(event::AcceptStopped{1});
-  EXPECT_EQ(driver.Only<action::Drain>().worker, 1u);
+  driver.Leaves(1);
+  EXPECT_EQ(driver.Only<action::HandOver>().worker, 1u);
 
   // Worker 1 drains for as long as it needs, the roll goes on.
   EXPECT_EQ(driver.Only<action::Fork>().slot, 1);
@@ -263,12 +263,12 @@ TEST(SupervisorReloadTest, FewerWorkersGoFromTheTailOnceTheRestHasRolled) {
   driver.StartAll();
   driver.Reload(Workers(1));
   driver.Up(driver.incoming(0));
-  driver.Do(event::AcceptStopped{1});
+  driver.Leaves(1);
   EXPECT_EQ(driver.Only<action::StopAccepting>().worker, 3u);
-  driver.Do(event::AcceptStopped{3});
+  driver.Leaves(3);
   EXPECT_EQ(driver.Only<action::StopAccepting>().worker, 2u);
   EXPECT_FALSE(driver.Has<action::CloseSlot>()) << "it may be rolled back";
-  driver.Do(event::AcceptStopped{2});
+  driver.Leaves(2);
   EXPECT_TRUE(driver.Has<action::CommitConfig>());
   EXPECT_FALSE(driver.Has<action::CloseSlot>())
       << "handshakes may be under way";
@@ -284,7 +284,7 @@ TEST(SupervisorReloadTest, ASlotThatIsGoingCanComeBack) {
   driver.StartAll();
   driver.Reload(Workers(1));
   RollSlot(driver, 0);
-  driver.Do(event::AcceptStopped{2});
+  driver.Leaves(2);
   Leave(driver, 1);
   // Worker 2 still drains.
   driver.Reload(Workers(2));
@@ -316,7 +316,7 @@ TEST(SupervisorReloadTest, AnOldWorkerThatDoesNotAnswerDoesNotHoldTheRollUp) {
   driver.Reload(Workers(1));
   driver.Up(driver.incoming(0));
   driver.Advance(Supervisor::kAcceptStopTimeout);
-  EXPECT_EQ(driver.Only<action::Drain>().worker, 1u);
+  EXPECT_EQ(driver.Only<action::HandOver>().worker, 1u);
   EXPECT_EQ(driver.supervisor.last_reload()->outcome, Outcome::kOk);
   EXPECT_FALSE(driver.Has<action::Kill>());
 }
@@ -328,8 +328,8 @@ TEST(SupervisorReloadTest, DrainTimeoutEndsADrainingWorker) {
   settings.drain_timeout = absl::Seconds(5);
   driver.Reload(settings);
   driver.Up(driver.incoming(0));
-  driver.Do(event::AcceptStopped{1});
-  EXPECT_EQ(driver.Only<action::Drain>().timeout, absl::Seconds(5));
+  driver.Leaves(1);
+  EXPECT_EQ(driver.Only<action::HandOver>().timeout, absl::Seconds(5));
   driver.Advance(absl::Seconds(5) + Supervisor::kDrainGrace);
   EXPECT_EQ(driver.Only<action::Kill>().worker, 1u);
 }
@@ -348,7 +348,7 @@ TEST(SupervisorReloadTest, BeyondMaxDrainingTheOldestIsCut) {
     if (i == 2) {
       EXPECT_EQ(driver.Only<action::StopWorker>().worker, old[0]);
     }
-    driver.Do(event::AcceptStopped{old.back()});
+    driver.Leaves(old.back());
   }
 }
 

@@ -95,7 +95,7 @@ TEST(SupervisorSocketsTest, ANumberIsNoDifference) {
   for (int slot = 0; slot < 3; ++slot) {
     const WorkerId old = driver.current(slot);
     driver.Up(driver.incoming(slot));
-    if (old != 0) driver.Do(event::AcceptStopped{old});
+    if (old != 0) driver.Leaves(old);
   }
   EXPECT_EQ(driver.supervisor.wanted_workers(), 2) << "after the reload";
   // And what comes after it is counted from there.
@@ -118,7 +118,7 @@ TEST(SupervisorSocketsTest, OneFewerIsLeftLingersAndIsClosed) {
             PositionOf<action::StopAccepting>(driver));
   EXPECT_EQ(driver.Only<action::Adopt>().worker, 1u);
   EXPECT_EQ(driver.Only<action::Adopt>().sockets, 1u);
-  driver.Do(event::AcceptStopped{2});
+  driver.Leaves(2);
   EXPECT_THAT(driver.Logged("scale_finished"), HasSubstr("workers=1"));
   driver.Exit(2);
 
@@ -137,7 +137,7 @@ TEST(SupervisorSocketsTest, ASlotWaitsForItsAdopterOrTheNextOne) {
   SupervisorDriver driver(Workers(3));
   driver.StartAll();
   driver.Do(event::ScaleRequested{-1});
-  driver.Do(event::AcceptStopped{3});
+  driver.Leaves(3);
   driver.Advance(absl::Seconds(64));
   const WorkerId silent = driver.Only<action::Release>().worker;
   driver.Advance(absl::Hours(1));
@@ -158,7 +158,7 @@ TEST(SupervisorSocketsTest, AReleaseFromSomebodyElseMeansNothing) {
   SupervisorDriver driver(Workers(3));
   driver.StartAll();
   driver.Do(event::ScaleRequested{-1});
-  driver.Do(event::AcceptStopped{3});
+  driver.Leaves(3);
   driver.Advance(absl::Seconds(64));
   ASSERT_TRUE(driver.Has<action::Release>());
   const WorkerId adopter = driver.Only<action::Release>().worker;
@@ -177,7 +177,7 @@ TEST(SupervisorSocketsTest,
   SupervisorDriver driver(Workers(3));
   driver.StartAll();
   driver.Do(event::ScaleRequested{-1});
-  driver.Do(event::AcceptStopped{3});
+  driver.Leaves(3);
   driver.Advance(absl::Seconds(64));
   const auto release = driver.Only<action::Release>();
   driver.Do(event::SocketsReleased{release.worker, 2, release.ticket, false});
@@ -195,7 +195,7 @@ TEST(SupervisorSocketsTest, NothingIsClosedWhileSomebodyMayHaveACopy) {
   driver.Do(event::ScaleRequested{-1});
   driver.Advance(absl::Minutes(10));  // worker 2 hangs
   EXPECT_FALSE(driver.Has<action::Release>());
-  driver.Do(event::AcceptStopped{2});
+  driver.Leaves(2);
   EXPECT_TRUE(driver.Has<action::Release>());
   Released(driver, 1, 1);
   EXPECT_EQ(driver.Only<action::CloseSlot>().slot, 1);
@@ -206,7 +206,7 @@ TEST(SupervisorSocketsTest, SteeringThatFailsIsTriedAgainAndHoldsTheEndUp) {
   driver.StartAll();
   driver.Do(event::ScaleRequested{-1});
   driver.Do(event::SteerFailed{});
-  driver.Do(event::AcceptStopped{2});
+  driver.Leaves(2);
   EXPECT_FALSE(driver.Has<action::Steer>()) << "not at once";
   driver.Advance(absl::Seconds(1));
   EXPECT_EQ(driver.Only<action::Steer>().live, 1);
@@ -226,7 +226,7 @@ TEST(SupervisorSocketsTest, NeverFewerThanOne) {
   for (int i = 0; i < 5; ++i) driver.Do(event::ScaleRequested{-1});
   EXPECT_EQ(driver.supervisor.wanted_workers(), 1);
   // And the surplus is not held against the next one more.
-  driver.Do(event::AcceptStopped{2});
+  driver.Leaves(2);
   driver.Do(event::ScaleRequested{1});
   driver.Do(event::SlotsOpened{2});
   EXPECT_EQ(driver.supervisor.wanted_workers(), 2);
@@ -236,7 +236,7 @@ TEST(SupervisorSocketsTest, GrowingRevivesASlotThatLingers) {
   SupervisorDriver driver(Workers(2));
   driver.StartAll();
   driver.Do(event::ScaleRequested{-1});
-  driver.Do(event::AcceptStopped{2});
+  driver.Leaves(2);
   driver.Do(event::ScaleRequested{1});
   // Its sockets are there, but those of a listener that came since.
   driver.Do(event::SlotsOpened{driver.Only<action::OpenSlots>().slots});
@@ -254,10 +254,10 @@ TEST(SupervisorSocketsTest, OnlyTheLastSlotIsClosed) {
   SupervisorDriver driver(Workers(3));
   driver.StartAll();
   driver.Do(event::ScaleRequested{-1});
-  driver.Do(event::AcceptStopped{3});
+  driver.Leaves(3);
   driver.Advance(absl::Seconds(40));
   driver.Do(event::ScaleRequested{-1});
-  driver.Do(event::AcceptStopped{2});
+  driver.Leaves(2);
   driver.Advance(absl::Seconds(24));
   Released(driver, 1, 2);
   EXPECT_EQ(driver.Only<action::CloseSlot>().slot, 2);
@@ -275,7 +275,7 @@ TEST(SupervisorSocketsTest, WhatAReloadRemovesIsAdoptedLingersAndIsClosed) {
   driver.Reload(Workers(1));
   const WorkerId next = driver.Only<action::Fork>().worker;
   driver.Up(next);
-  driver.Do(event::AcceptStopped{1});
+  driver.Leaves(1);
   ASSERT_TRUE(driver.Has<action::CommitConfig>());
   EXPECT_EQ(driver.Only<action::Adopt>().worker, next);
   EXPECT_EQ(driver.Only<action::Adopt>().sockets, kFirstRemoved);
@@ -302,7 +302,7 @@ TEST(SupervisorSocketsTest, ARemovedListenerIsClosedThoughItIsNeverEmpty) {
   driver.Reload(Workers(1));
   const WorkerId next = driver.Only<action::Fork>().worker;
   driver.Up(next);
-  driver.Do(event::AcceptStopped{1});
+  driver.Leaves(1);
   driver.Exit(1);
   driver.Advance(absl::Seconds(70));
   driver.Do(event::SocketsReleased{next, kFirstRemoved,
@@ -321,7 +321,7 @@ TEST(SupervisorSocketsTest, AnAdoptionThatFailedUndoesTheEnd) {
   SupervisorDriver driver(Workers(2));
   driver.StartAll();
   driver.Do(event::ScaleRequested{-1});
-  driver.Do(event::AcceptStopped{2});
+  driver.Leaves(2);
   driver.Exit(2);
   driver.Advance(absl::Seconds(63));
   const uint64_t ticket = driver.Only<action::Release>().ticket;
@@ -342,11 +342,11 @@ TEST(SupervisorSocketsTest, NoSlotIsClosedWhileAListenerLingers) {
   driver.Reload(Workers(2));
   for (WorkerId old = 1; old <= 2; ++old) {
     driver.Up(driver.incoming(static_cast<int>(old) - 1));
-    driver.Do(event::AcceptStopped{old});
+    driver.Leaves(old);
     driver.Exit(old);
   }
   driver.Do(event::ScaleRequested{-1});
-  driver.Do(event::AcceptStopped{4});
+  driver.Leaves(4);
   driver.Exit(4);
   driver.Advance(absl::Seconds(500));
   EXPECT_FALSE(driver.Has<action::Release>());
@@ -371,7 +371,7 @@ TEST(SupervisorSocketsTest, ANumberSetBySignalOutlivesAReload) {
   for (int slot = 0; slot < 3; ++slot) {
     const WorkerId old = driver.current(slot);
     driver.Up(driver.incoming(slot));
-    driver.Do(event::AcceptStopped{old});
+    driver.Leaves(old);
   }
   EXPECT_EQ(driver.supervisor.state(), ServerState::kRunning);
   EXPECT_EQ(driver.supervisor.wanted_workers(), 3);
@@ -385,11 +385,11 @@ TEST(SupervisorSocketsTest, ANewNumberInTheFileWins) {
   for (int slot = 0; slot < 1; ++slot) {
     const WorkerId old = driver.current(slot);
     driver.Up(driver.incoming(slot));
-    driver.Do(event::AcceptStopped{old});
+    driver.Leaves(old);
   }
   EXPECT_EQ(driver.supervisor.wanted_workers(), 3) << "not committed yet";
   for (WorkerId old : {WorkerId{3}, WorkerId{2}}) {
-    driver.Do(event::AcceptStopped{old});
+    driver.Leaves(old);
   }
   EXPECT_EQ(driver.supervisor.wanted_workers(), 1);
 }
@@ -401,7 +401,7 @@ TEST(SupervisorSocketsTest, ScalingWaitsForAReload) {
   driver.Do(event::ScaleRequested{1});
   EXPECT_FALSE(driver.Has<action::OpenSlots>());
   driver.Up(driver.incoming(0));
-  driver.Do(event::AcceptStopped{1});
+  driver.Leaves(1);
   EXPECT_EQ(driver.supervisor.state(), ServerState::kRunning);
   driver.Do(event::Timer{});
   EXPECT_EQ(driver.supervisor.generation(), 2u);

@@ -22,11 +22,11 @@ TEST(SupervisorStopTest, TerminateDrainsAndEndsWith0) {
   ASSERT_EQ(stops.size(), 2u);
   EXPECT_TRUE(stops[0].shut_down_listeners);
   EXPECT_EQ(driver.supervisor.state(), ServerState::kStopping);
-  driver.Do(event::AcceptStopped{1});
+  driver.Leaves(1);
   EXPECT_EQ(driver.Only<action::Drain>().worker, 1u);
   EXPECT_EQ(driver.Only<action::Drain>().timeout, absl::Seconds(8));
   EXPECT_FALSE(driver.Has<action::CloseListeners>()) << "worker 2 accepts";
-  driver.Do(event::AcceptStopped{2});
+  driver.Leaves(2);
   EXPECT_TRUE(driver.Has<action::CloseListeners>());
   driver.Do(event::WorkerDrained{1, 0});
   driver.Exit(1);
@@ -40,7 +40,7 @@ TEST(SupervisorStopTest, RequestsCutByStopTimeoutMakeIt3) {
   SupervisorDriver driver(Workers(1));
   driver.StartAll();
   driver.Do(event::TerminateRequested{});
-  driver.Do(event::AcceptStopped{1});
+  driver.Leaves(1);
   driver.Advance(absl::Seconds(8));
   driver.Do(event::WorkerDrained{1, 5});
   driver.Exit(1);
@@ -52,7 +52,7 @@ TEST(SupervisorStopTest, AWorkerThatDoesNotEndIsKilledAndMakesIt3) {
   SupervisorDriver driver(Workers(1));
   driver.StartAll();
   driver.Do(event::TerminateRequested{});
-  driver.Do(event::AcceptStopped{1});
+  driver.Leaves(1);
   driver.Advance(absl::Seconds(8) + Supervisor::kDrainGrace);
   EXPECT_EQ(driver.Only<action::Kill>().worker, 1u);
   driver.Exit(1, ExitStatus::Signalled(SIGKILL));
@@ -146,7 +146,7 @@ TEST(SupervisorStopTest, TerminateDuringAReloadEndsBothGenerations) {
   driver.StartAll();
   driver.Reload(Workers(2));
   driver.Up(driver.incoming(0));
-  driver.Do(event::AcceptStopped{1});
+  driver.Leaves(1);
   const WorkerId starting = driver.incoming(1);
   driver.Do(event::TerminateRequested{});
   EXPECT_EQ(driver.Only<action::StopWorker>().worker, starting);
@@ -191,7 +191,7 @@ TEST(SupervisorStopTest, ACrashLoopEndsTheServerWithCode4) {
   }
   EXPECT_EQ(driver.supervisor.state(), ServerState::kStopping);
   driver.Do(event::Timer{});
-  driver.Do(event::AcceptStopped{2});
+  driver.Leaves(2);
   driver.Exit(2);
   EXPECT_EQ(driver.Only<action::Exit>().code, 4);
 }

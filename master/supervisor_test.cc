@@ -249,8 +249,8 @@ TEST(SupervisorTest, AWorkerThatAsksIsReplacedWithoutAGap) {
   driver.Serving(fork.worker);
   EXPECT_EQ(driver.Only<action::StopAccepting>().worker, 2u);
   EXPECT_FALSE(driver.Only<action::StopAccepting>().shut_down_listeners);
-  driver.Do(event::AcceptStopped{2});
-  EXPECT_EQ(driver.Only<action::Drain>().timeout, absl::InfiniteDuration());
+  driver.Leaves(2);
+  EXPECT_EQ(driver.Only<action::HandOver>().timeout, absl::InfiniteDuration());
   driver.Exit(2);
   EXPECT_FALSE(driver.Has<action::Fork>());
 }

@@ -39,7 +39,7 @@ struct SupervisorSettings {
   int workers = 1;  // at least 1
   absl::Duration ready_timeout = absl::Seconds(10);
   // Of the first new worker of a reload, before it accepts.
-  absl::Duration probation = absl::Seconds(2);
+  absl::Duration probation = absl::ZeroDuration();
   // Infinite: a draining worker may live as long as its connections.
   absl::Duration drain_timeout = absl::InfiniteDuration();
   int max_draining = 8;  // per slot, at least 1

@@ -242,7 +242,10 @@ void Supervisor::ExpireWorker(SupervisedWorker& worker) {
   const bool broken = now_ >= worker.broken_deadline;
   if (!broken && worker.phase == WorkerPhase::kRetiring) {
     LogWorker(Severity::kWarning, "worker_slow_to_stop_accepting", worker);
-    return StartDrain(worker);
+    StartDrain(worker);
+    // Nor will it hand over soon.
+    if (worker.phase == WorkerPhase::kPassing) EndPassing(worker);
+    return;
   }
   if (!broken && worker.phase == WorkerPhase::kPassing &&
       now_ < worker.drain_until + kDrainGrace) {

@@ -94,21 +94,26 @@ void HandoverReceiver::Take(FdChannel channel, int64_t expected) {
 }
 
 void HandoverReceiver::Stop() {
-  stopped_ = true;
+  if (std::exchange(stopped_, true)) return;
   for (auto it = lines_.begin(); it != lines_.end();) {
-    // One that is owed an answer gets it first.
     const uint32_t id = it->first;
-    const bool owes = !it->second->answer.empty();
     ++it;
-    if (!owes) EndLine(id);
+    // A batch that is here may be all that is left of its sender.
+    ReadLine(id);
+    OnLine(id);
   }
 }
 
 void HandoverReceiver::OnLine(uint32_t id) {
+  const auto it = lines_.find(id);
+  if (it == lines_.end() || !it->second->answer.empty()) return;
+  stopped_ ? EndLine(id) : ReadLine(id);
+}
+
+void HandoverReceiver::ReadLine(uint32_t id) {
   Line& line = *lines_.at(id);
   // The next one comes after the answer.
   if (!line.answer.empty()) return;
-  if (stopped_) return EndLine(id);
   FdChannel::Received received = line.channel.Receive();
   bool goes_on = false;
   switch (received.code) {

@@ -57,7 +57,8 @@ class HandoverReceiver {
 
   // A worker with `expected` connections has the other end.
   void Take(FdChannel channel, int64_t expected);
-  // Takes no further batch: who sends one keeps what is in it.
+  // Takes what has been sent, and no further batch: who sends one keeps what is
+  // in it.
   void Stop();
 
  private:
@@ -69,6 +70,7 @@ class HandoverReceiver {
   };
 
   void OnLine(uint32_t id);
+  void ReadLine(uint32_t id);
   bool OnBatch(Line& line, absl::string_view message,
                std::vector<UniqueFd> fds);
   void TakeAll(Line& line, const std::vector<HandoverConnection>& connections,
