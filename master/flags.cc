@@ -64,8 +64,7 @@ constexpr char kServe[] = "Serving";
 constexpr char kWorkers[] = "Workers";
 constexpr char kOperate[] = "Seeing and controlling it";
 constexpr char kStop[] = "Reload and stop";
-constexpr char kConfiguration[] = "Configuration and log";
-constexpr char kOther[] = "Other";
+constexpr char kConfiguration[] = "Configuration, log, help";
 
 constexpr std::array<OwnFlag, 36> kOwnFlags = {{
     {"listen", "URL[,URL...]", kServe, Check<ParseListeners>},
@@ -106,11 +105,10 @@ constexpr std::array<OwnFlag, 36> kOwnFlags = {{
     {"pid_file", "PATH", kConfiguration, Check<ParseText>},
     {"log_file", "PATH", kConfiguration, Check<ParseText>},
     {"log_format", "text|json", kConfiguration, Check<ParseLogFormat>},
-
-    {"help", "", kOther, nullptr, "this screen"},
-    {"helpfull", "", kOther, nullptr,
+    {"help", "", kConfiguration, nullptr, "this screen"},
+    {"helpfull", "", kConfiguration, nullptr,
      "the program's own flags and glog's, too"},
-    {"version", "", kOther, nullptr, "version, build and compiler"},
+    {"version", "", kConfiguration, nullptr, "version, build and compiler"},
 }};
 
 }  // namespace

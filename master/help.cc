@@ -22,9 +22,8 @@ constexpr absl::string_view kExamples =
   $0 --listen=$1://0.0.0.0:7007
 Several listeners, four workers:
   $0 --workers=4 --listen='$1://[::]:7007?dual=1,$1+unix:///run/x.sock'
-Configured by a file, which SIGHUP reads again; and only checked:
+Configured by a file, which SIGHUP reads again (with --check: only checked):
   $0 --flagfile=/etc/$0.flags
-  $0 --flagfile=/etc/$0.flags --check
 )";
 
 absl::string_view BaseName(absl::string_view path) {

@@ -39,8 +39,9 @@ namespace baton {
 
 struct ReadOptions {
   // The connection is idle here: nothing is half done. It may be reaped
-  // (kTimeout), taken by another worker, or told that the worker is leaving
-  // (kDraining). Only an idle read may be left that way.
+  // (kTimeout), be taken by another worker, where the handler starts anew with
+  // resumed(), or end with the server (both kDraining: just return). Only an
+  // idle read may be left that way.
   bool idle = false;
   // An urgent byte (MSG_OOB) is returned too, by itself, with urgent() set.
   // Without, urgent bytes are dropped; they never appear in the stream.
@@ -187,9 +188,13 @@ class Connection {
   bool resumed() const {
     return core_->Has(internal::ConnectionCore::kResumed);
   }
-  // The worker is leaving: the next idle read with nothing to read returns
+  // The server stops: the next idle read with nothing to read returns
   // kDraining.
   bool draining() const { return ConnectionTable::Current().draining(); }
+  // The worker is leaving, with the server or without it: whoever gets to an
+  // idle read soon does not hold it up. Without a stop, the connection goes on
+  // in another worker.
+  bool leaving() const { return ConnectionTable::Current().leaving(); }
   // One more request answered, in the worker's statistics: what that is, the
   // service decides.
   void CountRequest() const {

@@ -79,7 +79,7 @@ ConnectionCore* ConnectionTable::NewCore(uint16_t settings) {
   core.index = index;
   core.settings = settings;
   core.flags = ConnectionCore::kWritable;
-  if (draining_ || safe_points_ != nullptr) core.Set(ConnectionCore::kLeaving);
+  if (leaving()) core.Set(ConnectionCore::kLeaving);
   core.opened = loop_.now_tick();
   core.bytes_in = core.bytes_out = 0;
   return &core;

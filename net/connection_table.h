@@ -138,6 +138,8 @@ class ConnectionTable final : public LoopClient {
   // to speak, so closing it would lose a request.
   void BeginDrain();
   bool draining() const { return draining_; }
+  // It drains or hands over.
+  bool leaving() const { return draining_ || safe_points_ != nullptr; }
   // Every operation in flight, and every one to come, ends with kCancelled.
   void Abort();
 

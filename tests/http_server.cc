@@ -45,7 +45,7 @@ Task<HttpResponse> ReverseOnPool(HttpCall call) {
 
 Task<> Ticks(HttpCall call) {
   IoError error = IoError::kOk;
-  for (int i = 0; error == IoError::kOk && !call.draining(); ++i) {
+  for (int i = 0; error == IoError::kOk && !call.leaving(); ++i) {
     const std::string number = absl::StrCat(i);
     error = co_await call.SendEvent({.data = number});
     if (error == IoError::kOk) error = co_await Sleep(absl::Milliseconds(50));

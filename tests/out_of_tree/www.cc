@@ -15,7 +15,7 @@ baton::Task<baton::HttpResponse> ReverseBody(baton::HttpCall call) {
 }
 baton::Task<> Ticks(baton::HttpCall call) {
   auto sent = co_await call.SendEvent({.data = "tick"});
-  while (sent == baton::IoError::kOk && !call.draining()) {
+  while (sent == baton::IoError::kOk && !call.leaving()) {
     sent = co_await baton::Sleep(absl::Seconds(1));
     sent = co_await call.SendEvent({.data = "tick"});
   }

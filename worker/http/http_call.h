@@ -65,8 +65,9 @@ class HttpCall {
   // Begins with the type text/event-stream.
   Task<IoError> SendEvent(HttpEvent event);
 
-  // The worker is leaving: an endless stream should end.
-  bool draining() const;
+  // The worker is leaving: an endless stream should end. The connection does
+  // not: unless the server stops, its next request finds another worker.
+  bool leaving() const;
 
  private:
   internal::HttpExchange* exchange_;

@@ -463,6 +463,6 @@ Task<IoError> HttpCall::Send(absl::string_view bytes) {
 Task<IoError> HttpCall::SendEvent(HttpEvent event) {
   return exchange_->SendEvent(event);
 }
-bool HttpCall::draining() const { return exchange_->draining(); }
+bool HttpCall::leaving() const { return exchange_->leaving(); }
 
 }  // namespace baton

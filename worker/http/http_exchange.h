@@ -58,7 +58,7 @@ class HttpExchange {
   Task<IoError> Begin(HttpResponse head);
   Task<IoError> Send(absl::string_view bytes);
   Task<IoError> SendEvent(HttpEvent event);
-  bool draining() const { return conn_->draining(); }
+  bool leaving() const { return conn_->leaving(); }
 
  private:
   Task<HttpResponse> CallFunction(HttpFunction function);

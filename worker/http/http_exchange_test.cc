@@ -50,7 +50,7 @@ Task<HttpResponse> Store(HttpCall call) {
 }
 Task<> Ticks(HttpCall call) {
   IoError error = IoError::kOk;
-  while (error == IoError::kOk && !call.draining()) {
+  while (error == IoError::kOk && !call.leaving()) {
     error = co_await call.SendEvent(
         {.data = "one\ntwo\r\nthree", .type = "tick", .id = "7\n8"});
     if (error == IoError::kOk) error = co_await Sleep(absl::Seconds(1));
