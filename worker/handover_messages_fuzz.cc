@@ -58,7 +58,7 @@ void CheckAnswer(const HandoverHeader& header, absl::string_view rest) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   // Longer ones have more of the same, and are slow.
-  constexpr size_t kLongest = 512;
+  constexpr size_t kLongest = 256;
   if (size > kLongest) return -1;
   absl::string_view rest(reinterpret_cast<const char*>(data), size);
   const auto header = baton::TakeHandoverHeader(rest);
