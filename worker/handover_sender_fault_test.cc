@@ -195,7 +195,7 @@ class HandoverSenderWithoutRightsTest : public HandoverSenderTest {
   HandoverSenderWithoutRightsTest() {
     PCHECK(getrlimit(RLIMIT_NOFILE, &limit_) == 0);
     // Root has rights, but not in a sandbox, where it may be the only user.
-    static_cast<void>(seteuid(65'534));
+    [[maybe_unused]] const int only_user = seteuid(65'534);
   }
   ~HandoverSenderWithoutRightsTest() override {
     SetLimit(limit_.rlim_cur);
