@@ -101,7 +101,9 @@ class Worker final : private ConnectionObserver,
     }
   }
   void OnPassed() override {
-    Send(PassedMessage{static_cast<uint64_t>(limits_.total())});
+    // Those that have just been taken are in the limits still: their handlers
+    // end at the end of this turn.
+    Send(PassedMessage{FindPinned(table_).connections});
   }
   void OnChannelEnd(uint64_t round) override {
     Send(HandoverBrokenMessage{round});
