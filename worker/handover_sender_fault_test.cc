@@ -51,6 +51,21 @@ TEST_F(HandoverSenderTest, AReceiverThatIsGoneLeavesEverythingHere) {
   EXPECT_EQ(Take(channel)->size(), 253u);
 }
 
+// It is there and will never answer: what it was sent would be lost.
+TEST_F(HandoverSenderTest,
+       AReceiverThatHearsNothingAnyMoreIsLikeOneThatIsGone) {
+  Serve(2);
+  sender_.BeginRound(1);
+  auto [ours, theirs] = FdChannel::CreatePair().value();
+  PCHECK(shutdown(theirs.fd(), SHUT_RD) == 0);
+  sender_.AddChannel(1, std::move(ours));
+  Settle();
+  EXPECT_EQ(log_.ended, std::vector<uint64_t>{1});
+  EXPECT_EQ(Served(), 2u);
+  FdChannel channel = AddChannel(1);
+  EXPECT_EQ(Take(channel)->size(), 2u);
+}
+
 // What it has answered before it went counts.
 TEST_F(HandoverSenderTest, AnAnswerBeforeTheEndIsHeard) {
   Serve(2);
@@ -186,6 +201,36 @@ TEST_F(HandoverSenderTest, OneThatIsTooLongForAMessageComesAsAFile) {
   EXPECT_EQ(states, (std::vector<size_t>{100'000, 100'000, 0, 0}));
   EXPECT_EQ(log_.passed, 1);
   EXPECT_EQ(handed_over(), 4u);
+}
+
+struct Nobody final : LoopClient {
+  void OnEvents(uint32_t, uint32_t, uint32_t) override {}
+  void OnTimer(TimerNode*) override {}
+};
+
+// epoll_ctl(2) says EEXIST here; it may say ENOMEM or ENOSPC.
+TEST_F(HandoverSenderTest, WhatEpollDoesNotTakeBackIsTriedAgain) {
+  Serve(2);
+  internal::ConnectionCore* core = nullptr;
+  table_.ForEach([&](internal::ConnectionCore& each) {
+    if (core == nullptr) core = &each;
+  });
+  sender_.BeginRound(1);
+  FdChannel channel = AddChannel(1);
+  const std::optional<Batch> batch = Take(channel);
+  Nobody nobody;
+  const uint8_t client = loop_->AddClient(&nobody);
+  ASSERT_EQ(loop_->AddFd(core->fd, 0, client, 0, 0), 0);
+  AnswerAll(channel, *batch, kRefused);
+  EXPECT_EQ(Served(), 1u);
+  EXPECT_EQ(log_.passed, 0) << "nobody knows what becomes of it";
+  AdvanceToRetry();
+  EXPECT_EQ(Served(), 1u);
+  loop_->RemoveFd(core->fd);
+  AdvanceToRetry();
+  AnswerAll(channel, *Take(channel), kRefused);
+  EXPECT_EQ(log_.passed, 1);
+  EXPECT_TRUE(IsServed(clients_[0]) && IsServed(clients_[1]));
 }
 
 // No more descriptors may be under way than one process may have open, which
