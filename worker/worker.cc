@@ -390,8 +390,9 @@ void Worker::RefuseCut(absl::string_view bytes) {
   }
   // Of a TakeOver the other end hears that ours is gone.
   if (auto* hand_over = std::get_if<HandOverMessage>(&decoded->message)) {
-    HandOver(*hand_over, {});
+    // First, since without a connection it ends here.
     Send(HandoverBrokenMessage{hand_over->round});
+    HandOver(*hand_over, {});
   }
 }
 

@@ -228,6 +228,17 @@ TEST_F(WorkerHandoverTest, AHandoverForWhichNoDescriptorIsLeftIsBroken) {
   EXPECT_TRUE(EchoesLine(client));
 }
 
+TEST_F(WorkerHandoverTest, TheLastMessageIsTheLastOneThen) {
+  StartServing();
+  StopAccepting();
+  const rlimit none = {3, 3};
+  ASSERT_EQ(prlimit(pid_, RLIMIT_NOFILE, &none, nullptr), 0);
+  const FdChannel channel = HandOver(7);
+  EXPECT_TRUE(Receive<HandoverBrokenMessage>());
+  EXPECT_TRUE(Receive<DrainedMessage>());
+  EXPECT_EQ(Exit(), 0);
+}
+
 TEST_F(WorkerHandoverTest, ADrainEndsWhatNobodyHasTaken) {
   StartServing();
   const UniqueFd on_its_way = Connect(), refused = Connect();
