@@ -76,6 +76,10 @@ int ConnectionTable::Detach(ConnectionCore& core) {
 
 int ConnectionTable::Reattach(ConnectionCore& core) {
   CHECK(core.IsMoving());
+  if (core.reader == nullptr) {  // aborted in this turn: it ends here
+    core.Clear(ConnectionCore::kDetached);
+    return 0;
+  }
   // Epoll reports what has come meanwhile.
   const int error =
       loop_.AddFd(core.fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI, client_,
@@ -86,7 +90,12 @@ int ConnectionTable::Reattach(ConnectionCore& core) {
   if (op.error != IoError::kOk) {
     CancelRead(op, op.error);
   } else {
-    if (op.has_deadline) FileDeadline(core, op.deadline);
+    // One that has passed meanwhile is judged when the loop has heard what came
+    // meanwhile: the timers of this turn come before that.
+    if (op.has_deadline) {
+      const Tick next = loop_.now_tick() + 1;
+      FileDeadline(core, TickBefore(op.deadline, next) ? next : op.deadline);
+    }
     if (draining_) MakeReady(core);
   }
   if (core.writer == nullptr) return 0;

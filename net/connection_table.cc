@@ -221,8 +221,11 @@ bool ConnectionTable::WaitToWrite(WriteOperation& op) {
 
 void ConnectionTable::SetWriter(ConnectionCore& core, WriteOperation* op) {
   core.writer = op;
-  op != nullptr ? core.Set(ConnectionCore::kWriting)
-                : core.Clear(ConnectionCore::kWriting);
+  if (op != nullptr) return core.Set(ConnectionCore::kWriting);
+  core.Clear(ConnectionCore::kWriting);
+  // Its reader was idle before, and is not tried again until the peer speaks.
+  // Offered before the writer goes on: that may be the connection's end.
+  if (safe_points_ != nullptr && AtSafePoint(core)) OfferSafePoint(core);
 }
 
 void ConnectionTable::FileDeadline(ConnectionCore& core, Tick deadline) {

@@ -254,8 +254,7 @@ class ConnectionTable final : public LoopClient {
   bool TakeUnread(internal::ReadOperation& op);
   bool EndRead(internal::ReadOperation& op, IoError error);
   bool EndWrite(internal::WriteOperation& op, IoError error);
-  static void SetWriter(internal::ConnectionCore& core,
-                        internal::WriteOperation* op);
+  void SetWriter(internal::ConnectionCore& core, internal::WriteOperation* op);
   bool ReadUrgentByte(internal::ReadOperation& op);
   Fill FillFromPeer(internal::ConnectionCore& core, uint32_t wanted);
   absl::Span<char> MakeRoom(internal::ConnectionCore& core, uint32_t wanted);

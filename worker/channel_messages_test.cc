@@ -1,11 +1,14 @@
 #include "worker/channel_messages.h"
 
+#include <cstddef>
 #include <random>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "gtest/gtest.h"
 
 namespace baton {
@@ -33,7 +36,29 @@ std::vector<ChannelMessage> OneOfEach() {
           ServingMessage{},
           AcceptStoppedMessage{},
           DrainedMessage{.connections_cut = 0x0102030405060708},
-          ReplaceMeMessage{}};
+          ReplaceMeMessage{},
+          RecycleMeMessage{},
+          HandOverMessage{.round = 0x0102030405060708},
+          HandOverMessage{.round = 1, .timeout = absl::Seconds(90)},
+          TakeOverMessage{.expected = 0x1112131415161718},
+          PassedMessage{.left = 0x2122232425262728},
+          HandoverBrokenMessage{.round = 0x3132333435363738},
+          PinnedMessage{.connections = 0x4142434445464748,
+                        .oldest_age = absl::Hours(50),
+                        .service = "echo",
+                        .peer = "[2001:db8::1]:49152"}};
+}
+
+// Every type that can be sent is in the list, and all names are different.
+TEST(ChannelMessagesTest, TheListIsComplete) {
+  std::set<size_t> types;
+  std::set<std::string> names;
+  for (const ChannelMessage& message : OneOfEach()) {
+    types.insert(message.index());
+    names.insert(MessageName(message));
+  }
+  EXPECT_EQ(types.size(), std::variant_size_v<ChannelMessage> - 1);
+  EXPECT_EQ(names.size(), types.size());
 }
 
 TEST(ChannelMessagesTest, EachMessageComesBackAsItWasSent) {
@@ -51,6 +76,10 @@ TEST(ChannelMessagesTest, TheWireFormatIsPinned) {
             std::string("\x03\0\x01\0\x08\0\0\0\x02\x01\0\0\0\0\0\0", 16));
   EXPECT_EQ(EncodeMessage(ReadyMessage{}),
             std::string("\x41\0\x01\0\0\0\0\0", 8));
+  EXPECT_EQ(EncodeMessage(HandOverMessage{5, absl::Milliseconds(258)}),
+            std::string("\x09\0\x01\0\x10\0\0\0\x05\0\0\0\0\0\0\0"
+                        "\x02\x01\0\0\0\0\0\0",
+                        24));
 }
 
 TEST(ChannelMessagesTest, ATimeoutIsRoundedUpToMilliseconds) {
@@ -112,11 +141,11 @@ TEST(ChannelMessagesTest, ANewerVersionKeepsItsKnownFields) {
 TEST(ChannelMessagesTest, RandomBytesNeverDoHarm) {
   constexpr uint32_t kSeed = 20240611;
   std::mt19937 random(kSeed);
+  const std::vector<ChannelMessage> all = OneOfEach();
   int decoded_count = 0;
   for (int round = 0; round < 200'000; ++round) {
     // Half the packets are valid ones with a byte flipped: pure noise never
     // gets past the header.
-    const auto all = OneOfEach();
     std::string packet = EncodeMessage(all[random() % all.size()]);
     if (round % 2 == 0) {
       packet.assign(random() % 24, '\0');

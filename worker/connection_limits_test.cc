@@ -124,6 +124,39 @@ TEST(ConnectionLimits, AdoptedOnesCountAndAreNotRefused) {
   EXPECT_TRUE(limits.Add(listener, &peer, &tag));
 }
 
+TEST(ConnectionLimits, ReservedPlacesAreKeptFree) {
+  ConnectionLimits limits(3, 0);
+  const int listener = limits.AddListener(0);
+  limits.Reserve(2);
+  ConnectionLimits::Tag tag;
+  EXPECT_TRUE(limits.HasRoom(listener));
+  EXPECT_TRUE(limits.Add(listener, nullptr, &tag));
+  EXPECT_FALSE(limits.HasRoom(listener));
+  EXPECT_EQ(limits.total(), 1) << "nobody is there yet";
+  // Each that comes takes the place that was kept for it.
+  limits.Adopt(listener, nullptr);
+  limits.Reserve(-1);
+  EXPECT_FALSE(limits.HasRoom(listener));
+  limits.Reserve(-1);
+  EXPECT_TRUE(limits.HasRoom(listener));
+}
+
+TEST(ConnectionLimits, AReservationBeyondTheLimitEndsAsItBegan) {
+  ConnectionLimits limits(3, 0);
+  const int listener = limits.AddListener(0);
+  limits.Reserve(1000);
+  EXPECT_FALSE(limits.HasRoom(listener));
+  limits.Reserve(-1000);
+  EXPECT_TRUE(limits.HasRoom(listener));
+}
+
+TEST(ConnectionLimits, WithoutALimitNothingIsKept) {
+  ConnectionLimits limits(0, 0);
+  const int listener = limits.AddListener(0);
+  limits.Reserve(1000);
+  EXPECT_TRUE(limits.HasRoom(listener));
+}
+
 TEST(ConnectionLimits, UnixPeersHaveNoAddress) {
   ConnectionLimits limits(0, 1);
   const int listener = limits.AddListener(0);

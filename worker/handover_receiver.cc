@@ -145,6 +145,10 @@ bool HandoverReceiver::OnBatch(Line& line, absl::string_view message,
     LOG(ERROR) << "handover: " << header.status().message();
     return false;
   }
+  if (header->type == HandoverHeader::Type::kAnswer) {
+    LOG(ERROR) << "handover: an answer to nothing";
+    return false;
+  }
   if (!header->readable())
     return RefuseAll(line, *header, HandoverResult::kRefused);
   std::string from_file;

@@ -28,6 +28,7 @@ struct HandoverSender::Line {
   uint64_t batch = 0;          // its number
   std::vector<Moving> moving;  // unanswered; empty = nothing is
   bool waits = false;          // for the retry timer
+  bool broken = false;         // about to be ended
   // In a batch; fewer after the receiver had no room for them all.
   size_t most = FdChannel::kMaxFds;
 };
@@ -109,7 +110,8 @@ void HandoverSender::OnEvents(uint32_t /*index*/, uint32_t /*generation*/,
 }
 
 bool HandoverSender::IsFree(const Line& line) const {
-  return line.round == round_ && line.moving.empty() && !line.waits;
+  return line.round == round_ && line.moving.empty() && !line.waits &&
+         !line.broken;
 }
 
 void HandoverSender::Pump() {
@@ -174,9 +176,11 @@ void HandoverSender::SendBatch(Line& line, size_t most) {
       return retry_.Start(kRetry);
     case FdChannel::SendCode::kEof:
     case FdChannel::SendCode::kError:
-      // The channel's end is about to be seen.
+      // Its end may not show otherwise: a receiver can stop to receive and keep
+      // its end open.
       PutBack(line);
-      line.waits = true;
+      line.broken = true;
+      line.inlet.Again();
       return;
   }
 }
@@ -197,6 +201,7 @@ FdChannel::SendResult HandoverSender::SendTo(Line& line,
 
 void HandoverSender::OnLine(uint32_t id) {
   Line& line = *lines_.at(id);
+  if (line.broken) return EndLine(id);
   while (true) {
     const FdChannel::Received received = line.channel.Receive();
     if (received.code == FdChannel::ReceiveCode::kAgain) break;

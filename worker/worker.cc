@@ -101,7 +101,9 @@ class Worker final : private ConnectionObserver,
     }
   }
   void OnPassed() override {
-    Send(PassedMessage{static_cast<uint64_t>(limits_.total())});
+    // Those that have just been taken are in the limits still: their handlers
+    // end at the end of this turn.
+    Send(PassedMessage{FindPinned(table_).connections});
   }
   void OnChannelEnd(uint64_t round) override {
     Send(HandoverBrokenMessage{round});
@@ -388,8 +390,9 @@ void Worker::RefuseCut(absl::string_view bytes) {
   }
   // Of a TakeOver the other end hears that ours is gone.
   if (auto* hand_over = std::get_if<HandOverMessage>(&decoded->message)) {
-    HandOver(*hand_over, {});
+    // First, since without a connection it ends here.
     Send(HandoverBrokenMessage{hand_over->round});
+    HandOver(*hand_over, {});
   }
 }
 
