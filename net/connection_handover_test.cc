@@ -459,6 +459,18 @@ TEST_F(ConnectionHandoverTest, ADrainWaitsForOneThatMayComeBack) {
   EXPECT_EQ(Heard(served), "end");
 }
 
+TEST_F(ConnectionHandoverTest, ADrainEndsASilentOneThatComesBack) {
+  const Served served = Serve();
+  table_.BeginHandover(&offers_);
+  table_.Detach(*served.core);
+  table_.BeginDrain();
+  Advance(2 * ConnectionTable::kFirstByteGrace);
+  EXPECT_EQ(shared_.log, "");
+  EXPECT_EQ(table_.Reattach(*served.core), 0);
+  Settle();
+  EXPECT_EQ(shared_.log, "draining");
+}
+
 TEST_F(ConnectionHandoverTest, AnAbortEndsWhatIsMovingAndLeavesItToTheOther) {
   const Served served = Serve(Duplex);
   const UniqueFd copy(dup(table_.Detach(*served.core)));

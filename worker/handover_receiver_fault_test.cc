@@ -67,6 +67,12 @@ TEST_F(HandoverReceiverTest, ABatchThatThisBuildCantReadIsRefusedAsAWhole) {
   message[2] = message[4] = 2;
   Send(message, {client.socket.get()});
   EXPECT_EQ(Answer(), Results(2, kRefused));
+  // Also if it looks like something: it means something else.
+  message = BatchOf(1).Message();
+  message[2] = message[4] = 2;
+  Send(message, {client.socket.get()});
+  EXPECT_EQ(Answer(), Results{kRefused});
+  EXPECT_EQ(received(), 0u);
   Send(BatchOf(1).Message(), {client.socket.get()});
   EXPECT_EQ(Answer(), Results{kTaken}) << "the channel is as good as before";
 }
