@@ -58,9 +58,9 @@ struct ConnectionCore : TimerNode {
     kLeaving = 1 << 11,     // the worker drains or hands over
     kDrainTried = 1 << 12,  // drain: an idle read has looked for more since it
                             // began; handover: the observer has been told
-    kQueued = 1 << 13,    // stands in the loop's ready list
-    kWriting = 1 << 14,   // `writer` is set
-    kOutbound = 1 << 15,  // made from here
+    kQueued = 1 << 13,      // stands in the loop's ready list
+    kWriting = 1 << 14,     // `writer` is set
+    kOutbound = 1 << 15,    // made from here
   };
   // Without any of these a read would not find anything.
   static constexpr uint16_t kReadReasons =
