@@ -1,7 +1,6 @@
 #include "worker/worker.h"
 
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -9,7 +8,6 @@
 #include <limits>
 #include <memory>
 #include <optional>
-#include <random>
 #include <utility>
 #include <variant>
 
@@ -20,7 +18,6 @@
 #include "net/errno_status.h"
 #include "net/event_loop.h"
 #include "net/fd_inlet.h"
-#include "net/open_fds.h"
 #include "net/scope.h"
 #include "net/signal_fd.h"
 #include "net/socket_options.h"
@@ -35,6 +32,7 @@
 #include "worker/listener_set.h"
 #include "worker/log_event.h"
 #include "worker/pinned_connections.h"
+#include "worker/worker_limits.h"
 
 namespace baton {
 namespace {
@@ -44,39 +42,12 @@ namespace {
 constexpr absl::Duration kUnwindTime = absl::Milliseconds(100);
 // Threads that have no job end within microseconds.
 constexpr absl::Duration kThreadsEnd = absl::Seconds(1);
-// Descriptors that are not for clients: what a service opens, a handover's
-// channel, the log.
-constexpr int64_t kReservedFds = 64;
 // How often a worker that leaves tells what keeps it.
 constexpr absl::Duration kPinsLook = absl::Seconds(1);
 // Of the job threads. With eight jobs that compute on two processors, an echo
 // on the same worker waits on average 1.0 times as long as beside an idle pool
 // instead of 3.4 times, and the jobs get as much done (measured).
 constexpr int kJobNice = 10;
-
-// The flag, or what the limit of descriptors allows.
-int64_t MaxConnections(const WorkerSettings& settings) {
-  rlimit limit{};
-  PCHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
-  limit.rlim_cur = limit.rlim_max;
-  PCHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
-  if (settings.max_connections > 0) return settings.max_connections;
-  const absl::StatusOr<std::vector<int>> open = OpenFds();
-  const int64_t used =
-      kReservedFds + (open.ok() ? static_cast<int64_t>(open->size()) : 0);
-  return std::max<int64_t>(
-      1,
-      static_cast<int64_t>(std::min<rlim_t>(limit.rlim_cur, 1 << 22)) - used);
-}
-
-// Somewhere above the flag, each worker elsewhere: siblings that began together
-// do not ask together.
-uint64_t RequestsUntilRecycled(int64_t max_requests) {
-  if (max_requests == 0) return std::numeric_limits<uint64_t>::max();
-  std::random_device random;
-  std::uniform_int_distribution<int64_t> more(0, max_requests / 10);
-  return static_cast<uint64_t>(max_requests + more(random));
-}
 
 class Worker final : private ConnectionObserver,
                      private Scope::IdleObserver,
