@@ -1,6 +1,7 @@
 #include "worker/handover_receiver.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -202,6 +203,9 @@ void HandoverReceiver::TakeAll(
 HandoverResult HandoverReceiver::TakeOne(
     Line& line, const HandoverConnection& connection,
     const ListenerSet::Admission& admission, UniqueFd fd) {
+  // One that blocks would stop the loop.
+  if ((fcntl(fd.get(), F_GETFL) & O_NONBLOCK) == 0)
+    return HandoverResult::kRefused;
   sockaddr_storage peer{};
   socklen_t size = sizeof(peer);
   const bool has_peer =

@@ -1,5 +1,6 @@
 // Senders that lie, or whose connections this worker can't have.
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -103,10 +104,19 @@ TEST_F(HandoverReceiverTest, ADescriptorThatCantBeWaitedForIsRefused) {
   Start();
   const Client client = Unix();
   const UniqueFd file(memfd_create("no socket", MFD_CLOEXEC));
+  PCHECK(fcntl(file.get(), F_SETFL, O_NONBLOCK) == 0);
   Send(BatchOf(2).Message(), {file.get(), client.socket.get()});
   EXPECT_EQ(Answer(), (Results{kRefused, kTaken}));
   EXPECT_EQ(Ask(client.peer, "x"), "x");
   EXPECT_EQ(limits_->total(), 1);
+}
+
+TEST_F(HandoverReceiverTest, ASocketThatBlocksIsRefused) {
+  Start();
+  const Client client = Unix();
+  PCHECK(fcntl(client.socket.get(), F_SETFL, 0) == 0);
+  Send(BatchOf(1).Message(), {client.socket.get()});
+  EXPECT_EQ(Answer(), Results{kRefused});
 }
 
 TEST_F(HandoverReceiverTest, TooFewDescriptorsEndTheChannel) {
