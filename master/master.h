@@ -44,6 +44,7 @@
 #include "master/supervisor.h"
 #include "master/worker_process.h"
 #include "net/event_loop.h"
+#include "net/fd_channel.h"
 #include "net/fd_inlet.h"
 #include "net/signal_fd.h"
 #include "worker/channel_messages.h"
@@ -126,7 +127,7 @@ class Master {
   bool SendFds(WorkerId worker, const ChannelMessage& message,
                absl::Span<const int> fds);
   void SendUnsent(Link& link);
-  bool HandOverTo(WorkerId heir, const action::HandOver& hand_over);
+  FdChannel ChannelTo(WorkerId heir, uint64_t expected);
   bool AdoptSlot(WorkerId worker, SocketsId slot);
   bool AdoptRemoved(WorkerId worker, SocketsId removed);
 

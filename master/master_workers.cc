@@ -98,30 +98,44 @@ void Master::Do(const action::StopWorker& stop) {
 }
 
 void Master::Do(const action::HandOver& hand_over) {
+  const HandOverMessage message{hand_over.round, hand_over.timeout};
   // Alone, it says that there is nobody yet.
-  Send(hand_over.worker, HandOverMessage{hand_over.round, hand_over.timeout});
+  Send(hand_over.worker, message);
+  const uint64_t expected =
+      links_.at(hand_over.worker)->worker.scoreboard.Read().connections;
+  std::vector<FdChannel> channels;
+  std::vector<int> fds;
+  bool told = true;
   for (const WorkerId heir : hand_over.to) {
-    if (HandOverTo(heir, hand_over)) continue;
-    return Feed(event::HandoverBroken{hand_over.worker, hand_over.round});
+    FdChannel channel = ChannelTo(heir, expected);
+    if (channel) {
+      fds.push_back(channel.fd());
+      channels.push_back(std::move(channel));
+    } else {
+      told = false;
+    }
   }
+  // All at once: it shares out among those that it knows of.
+  const absl::Span<const int> all = fds;
+  for (size_t begin = 0; begin < all.size(); begin += kMostFdsAtOnce) {
+    told &=
+        SendFds(hand_over.worker, message, all.subspan(begin, kMostFdsAtOnce));
+  }
+  if (!told) Feed(event::HandoverBroken{hand_over.worker, hand_over.round});
 }
 
-// A pair of sockets for the occasion, an end for each of them.
-bool Master::HandOverTo(WorkerId heir, const action::HandOver& hand_over) {
+// Of a pair of sockets for the occasion, the end for the one that leaves; none
+// if the heir could not be given the other.
+FdChannel Master::ChannelTo(WorkerId heir, uint64_t expected) {
   absl::StatusOr<std::pair<FdChannel, FdChannel>> ends =
       FdChannel::CreatePair();
   if (!ends.ok()) {
     LOG(ERROR) << "no channel for a handover: " << ends.status().message();
-    return false;
+    return {};
   }
-  const int from = ends->first.fd();
   const int to = ends->second.fd();
-  const uint64_t expected =
-      links_.at(hand_over.worker)->worker.scoreboard.Read().connections;
-  return SendFds(heir, TakeOverMessage{expected}, {&to, 1}) &&
-         SendFds(hand_over.worker,
-                 HandOverMessage{hand_over.round, hand_over.timeout},
-                 {&from, 1});
+  if (!SendFds(heir, TakeOverMessage{expected}, {&to, 1})) return {};
+  return std::move(ends->first);
 }
 
 // What a worker has from its start can't be too much: another one would have it

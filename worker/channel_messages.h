@@ -68,10 +68,10 @@ struct DrainMessage {
 };
 
 // Pass each connection on as it becomes idle, serve those that do not, and when
-// none is left say kDrained and exit 0. The channel that comes with this
-// message leads to another worker (worker/handover_messages.h). A message of a
-// newer round ends the channels of older ones; several of one round are shared
-// alike; one without a channel says that there is nobody yet.
+// none is left say kDrained and exit 0. The channels that come with this
+// message lead to other workers (worker/handover_messages.h), to all alike. A
+// message of a newer round ends the channels of older ones; one without a
+// channel says that there is nobody yet.
 struct HandOverMessage {
   uint64_t round = 0;
   // Counted from the first of these, and what is left then is shut down.
