@@ -101,8 +101,10 @@ void Master::Do(const action::HandOver& hand_over) {
   const HandOverMessage message{hand_over.round, hand_over.timeout};
   // Alone, it says that there is nobody yet.
   Send(hand_over.worker, message);
-  const uint64_t expected =
+  const uint64_t connections =
       links_.at(hand_over.worker)->worker.scoreboard.Read().connections;
+  const uint64_t expected =
+      hand_over.to.empty() ? 0 : connections / hand_over.to.size() + 1;
   std::vector<FdChannel> channels;
   std::vector<int> fds;
   bool told = true;
