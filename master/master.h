@@ -93,6 +93,7 @@ class Master {
   void OnChildSignal();
   void LookAtHeartbeats();
   void LookAtMemory();
+  bool HasSettled(WorkerId id) const;
   // Whether there may be more to read.
   bool ReadMessage(Link& link);
   void OnMessage(Link& link, const ChannelMessage& message);

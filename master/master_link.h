@@ -37,6 +37,7 @@ struct Master::Link {
   int looks_in_turn = 0;
   // Where --max_rss ends its life, in bytes; 0 = not looked at yet.
   int64_t recycled_at_rss = 0;
+  bool reserved_for = false;  // its heirs have been told how much comes
 };
 
 }  // namespace baton

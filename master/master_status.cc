@@ -206,10 +206,8 @@ std::vector<WorkerStatus> Master::WorkersOf(int slot) {
     status.numbers = link->second->worker.scoreboard.Read();
     status.rss_bytes = usage.rss_bytes;
     status.cpu_seconds = usage.cpu_seconds;
-    status.pinned_connections = worker->pinned.connections;
+    status.pinned = worker->pinned;
     status.oldest_age = MonotonicNow() - worker->pinned.oldest_since;
-    status.oldest_service = worker->pinned.service;
-    status.oldest_peer = worker->pinned.peer;
   }
   if (supervised.generation != 0 && supervised.current == 0 &&
       supervised.incoming == 0) {
@@ -235,6 +233,7 @@ ServerStatus Master::Status() {
   status.crashes = crashes_;
   status.adoptions = adoptions_;
   status.cut_while_leaving = supervisor_->cut_while_leaving();
+  status.handovers_broken = supervisor_->handovers_broken();
   status.log_lines_dropped = log_.dropped();
   if (!listeners_closed_) {
     for (const ListenUrl& url : listeners_.Urls(status.generation)) {

@@ -101,10 +101,13 @@ void Master::Do(const action::HandOver& hand_over) {
   const HandOverMessage message{hand_over.round, hand_over.timeout};
   // Alone, it says that there is nobody yet.
   Send(hand_over.worker, message);
-  const uint64_t connections =
-      links_.at(hand_over.worker)->worker.scoreboard.Read().connections;
-  const uint64_t expected =
-      hand_over.to.empty() ? 0 : connections / hand_over.to.size() + 1;
+  // It may say what it likes: its word for it counts once.
+  uint64_t expected = 0;
+  Link& link = *links_.at(hand_over.worker);
+  if (!hand_over.to.empty() && !std::exchange(link.reserved_for, true)) {
+    expected =
+        link.worker.scoreboard.Read().connections / hand_over.to.size() + 1;
+  }
   std::vector<FdChannel> channels;
   std::vector<int> fds;
   bool told = true;
@@ -140,8 +143,19 @@ FdChannel Master::ChannelTo(WorkerId heir, uint64_t expected) {
   return std::move(ends->first);
 }
 
-// What a worker has from its start can't be too much: another one would have it
-// as well.
+// It serves, and has what connections its predecessors pass on at once.
+bool Master::HasSettled(WorkerId id) const {
+  const SupervisedWorker* worker = supervisor_->FindWorker(id);
+  if (worker == nullptr || worker->phase != WorkerPhase::kServing) return false;
+  const auto& outgoing = supervisor_->slots()[worker->slot].outgoing;
+  return std::none_of(outgoing.begin(), outgoing.end(), [&](WorkerId other) {
+    const WorkerPhase phase = supervisor_->FindWorker(other)->phase;
+    return phase == WorkerPhase::kRetiring || phase == WorkerPhase::kPassing;
+  });
+}
+
+// What a worker has by then can't be too much: another one would have it as
+// well.
 void Master::LookAtMemory() {
   std::vector<Event> grown;
   for (auto& [id, link] : links_) {
@@ -149,6 +163,7 @@ void Master::LookAtMemory() {
     const int64_t max_rss =
         config == configs_.end() ? 0 : config->second->max_rss;
     if (max_rss == 0) continue;
+    if (!HasSettled(id)) continue;
     const int64_t rss = ReadProcessUsage(link->worker.process.pid()).rss_bytes;
     if (link->recycled_at_rss == 0) {
       std::random_device random;
@@ -323,7 +338,8 @@ void Master::OnMessage(Link& link, const ChannelMessage& message) {
         link.id,
         {pinned->connections, MonotonicNow() - pinned->oldest_age,
          pinned->service.substr(0, kMostPinnedText),
-         pinned->peer.substr(0, kMostPinnedText)}});
+         pinned->peer.substr(0, kMostPinnedText), pinned->handlers,
+         pinned->jobs}});
   } else if (const auto* released = std::get_if<ReleasedMessage>(&message)) {
     Feed(event::SocketsReleased{link.id, released->sockets, released->ticket,
                                 released->emptied});

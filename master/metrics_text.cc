@@ -69,6 +69,11 @@ const SlotMetric kSlotMetrics[] = {
      kCounter,
      nullptr,
      {{{"", &N::received}}}},
+    {"baton_handover_refusals_total",
+     "Client connections not taken by the worker they were offered to.",
+     kCounter,
+     "reason",
+     {{{"not_served", &N::handover_refused}, {"later", &N::handover_later}}}},
     {"baton_outbound_connections",
      "Connections to others that are open.",
      kGauge,
@@ -349,6 +354,10 @@ void WriteServer(const ServerStatus& status, Writer& out) {
   single("baton_drain_cuts_total",
          "Requests in progress that were cut with a worker that had left.",
          kCounter, static_cast<double>(status.cut_while_leaving));
+
+  single("baton_handovers_broken_total",
+         "Handovers of which a receiver was lost, and that were told again.",
+         kCounter, static_cast<double>(status.handovers_broken));
 
   out.Family("baton_reloads_total", "Reloads, by outcome.", kCounter);
   for (int i = 0; i < ServerStatus::kReloadOutcomes; ++i) {

@@ -38,10 +38,8 @@ struct WorkerStatus {
   int64_t rss_bytes = 0;
   double cpu_seconds = 0;
   // Of one that is draining: none, or what keeps it.
-  uint64_t pinned_connections = 0;
+  Pinned pinned;
   absl::Duration oldest_age;
-  std::string oldest_service;
-  std::string oldest_peer;
 };
 
 struct SlotStatus {
@@ -83,6 +81,7 @@ struct ServerStatus {
   // "exit code 3", "out of memory".
   std::map<std::string, uint64_t> crashes;
   uint64_t cut_while_leaving = 0;  // requests, with old workers
+  uint64_t handovers_broken = 0;   // and told again
   uint64_t adoptions = 0;          // of a slot's sockets by another worker
   uint64_t log_lines_dropped = 0;  // by the master itself
 };

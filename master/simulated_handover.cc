@@ -35,6 +35,7 @@ void SimulatedKernel::ClientStep() {
   if (!healing_ && Chance(60)) {
     process->busy.insert(*one);
   } else {
+    process->kept.erase(*one);
     connections_.erase(*one);
     process->connections.erase(one);
   }
@@ -95,6 +96,7 @@ void SimulatedKernel::BeginRound(Process& process,
   }
   if (process.round == 0) process.cut_at = now_ + hand_over.timeout;
   process.round = hand_over.round;
+  process.kept.clear();
   StopReceiving(process);
   for (Channel& channel : channels_) {
     if (channel.from != process.id) continue;
@@ -124,9 +126,10 @@ bool SimulatedKernel::HasMoving(const Process& process) const {
 
 std::vector<int> SimulatedKernel::IdleOf(const Process& process) {
   std::vector<int> idle;
-  std::set_difference(process.connections.begin(), process.connections.end(),
-                      process.busy.begin(), process.busy.end(),
-                      std::back_inserter(idle));
+  for (const int connection : process.connections) {
+    if (process.busy.count(connection) + process.kept.count(connection) == 0)
+      idle.push_back(connection);
+  }
   return idle;
 }
 
@@ -171,9 +174,11 @@ void SimulatedKernel::HandoverStep(Process& process) {
 void SimulatedKernel::StepAsReceiver(Channel& channel, Process& process) {
   if (channel.answered) return;
   channel.refused.clear();
+  channel.later.clear();
   for (const int connection : channel.moving) {
     if (!healing_ && Chance(10)) {
       channel.refused.insert(connection);
+      if (Chance(50)) channel.later.insert(connection);
     } else {
       process.connections.insert(connection);
     }
@@ -194,6 +199,11 @@ void SimulatedKernel::StepAsSender(Channel& channel, Process& process) {
     connections.clear();
   };
   if (channel.answered) {
+    for (const int connection : channel.refused) {
+      if (channel.round == process.round &&
+          channel.later.count(connection) == 0)
+        process.kept.insert(connection);
+    }
     put_back(channel.refused);
     channel.moving.clear();
     channel.answered = false;

@@ -59,6 +59,7 @@ class SimulatedKernel {
     uint8_t impairments = 0;
     std::set<int> connections;  // that it serves
     std::set<int> busy;         // of these: not at a safe point
+    std::set<int> kept;         // of these: refused, until the next round
     uint64_t round = 0;         // of its last HandOver; 0: it has not got any
     Instant cut_at = absl::InfiniteDuration();
     bool passed_told = false;
@@ -81,6 +82,7 @@ class SimulatedKernel {
     std::set<int> moving;  // sent, and the answer has not been seen
     bool answered = false;
     std::set<int> refused;  // in the answer
+    std::set<int> later;    // of these: only for now
   };
 
   bool Chance(int percent) {

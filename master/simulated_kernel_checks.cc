@@ -397,9 +397,10 @@ void SimulatedKernel::CheckSettled() {
   CHECK(!steered_.has_value()) << "the kernel's own choice is better";
   CHECK(!open_asked_.has_value());
   CHECK(removed_.empty());
-  // Idle connections hold up nobody.
+  // Only what was refused for good holds up anybody.
   for (const auto& [id, process] : processes_) {
-    CHECK(process.accepting)
+    CHECK(process.accepting ||
+          (IdleOf(process).empty() && !process.connections.empty()))
         << "worker " << id << " of slot " << process.slot << " in phase "
         << static_cast<int>(supervisor_.FindWorker(id)->phase) << " with "
         << process.connections.size() << " connections does not leave, round "

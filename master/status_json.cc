@@ -42,12 +42,16 @@ Json WorkerJson(const WorkerStatus& worker, const SlotStatus& slot) {
       {"job_threads", numbers.job_threads},
       {"jobs_queued", numbers.jobs_queued},
   };
-  if (worker.pinned_connections > 0) {
-    json["pinned_by"] = {
-        {"connections", worker.pinned_connections},
-        {"oldest_age_seconds", absl::ToDoubleSeconds(worker.oldest_age)},
-        {"oldest_peer", worker.oldest_peer},
-        {"oldest_service", worker.oldest_service}};
+  const Pinned& pinned = worker.pinned;
+  if (!pinned.empty()) {
+    Json& by = json["pinned_by"] = {{"connections", pinned.connections},
+                                    {"handlers", pinned.handlers},
+                                    {"jobs", pinned.jobs}};
+    if (pinned.connections > 0) {
+      by["oldest_age_seconds"] = absl::ToDoubleSeconds(worker.oldest_age);
+      by["oldest_peer"] = pinned.peer;
+      by["oldest_service"] = pinned.service;
+    }
   }
   return json;
 }

@@ -80,6 +80,8 @@ class Supervisor {
   static constexpr absl::Duration kPassTimeout = absl::Seconds(10);
   // After a handover was broken, until it is tried again.
   static constexpr absl::Duration kHandoverRetry = absl::Milliseconds(500);
+  // More than any worker can have, so that no sum of them runs over.
+  static constexpr uint64_t kMostConnectionsCut = uint64_t{1} << 32;
   // Between a worker's channel closing and its exit.
   static constexpr absl::Duration kBrokenGrace = absl::Milliseconds(500);
   // After SIGKILL, until a stop goes on without the exit (a process in
@@ -148,6 +150,7 @@ class Supervisor {
   bool OnProbation(const SupervisedWorker& worker) const;
   // Requests that were cut off with workers that had left, not by a stop.
   uint64_t cut_while_leaving() const { return cut_while_leaving_; }
+  uint64_t handovers_broken() const { return handovers_broken_; }
   bool exited() const { return phase_ == Phase::kExited; }
 
  private:
@@ -271,6 +274,9 @@ class Supervisor {
   void UpdateHandovers();
   std::vector<std::pair<const char*, action::Log::Value>> PinnedFields(
       const SupervisedWorker& worker, const std::string& reason) const;
+  // It accepts no longer, and has not been told to end.
+  static bool Leaves(const SupervisedWorker& worker);
+  int Draining(const SupervisedSlot& slot) const;
   bool StillPasses(const SupervisedSlot& slot) const;
   void RecycleOne();
 
@@ -358,6 +364,7 @@ class Supervisor {
   std::deque<Instant> failures_;  // within kCrashLoopWindow
   bool crash_loop_ = false;
   uint64_t cut_while_leaving_ = 0;
+  uint64_t handovers_broken_ = 0;
   uint64_t connections_cut_ = 0;  // by stop_timeout
   uint64_t workers_cut_ = 0;      // killed because they did not end by then
 };

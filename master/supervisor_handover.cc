@@ -27,12 +27,15 @@ void Supervisor::On(const event::RecycleRequested& event) {
 void Supervisor::RecycleOne() {
   // A roll replaces them all.
   if (phase_ != Phase::kUp || roll_.has_value() || loading_ != 0) return;
+  // Nothing is so urgent about it that somebody else's request had to be cut.
+  const int most = drain_settings().max_draining;
   WorkerId next = 0;
   for (const auto& [id, worker] : workers_) {
     if (!worker.recycle_wanted || worker.phase > WorkerPhase::kPassing)
       continue;
     if (worker.replace_wanted) return;
-    if (next == 0 && slots_[worker.slot].current == id) next = id;
+    const SupervisedSlot& slot = slots_[worker.slot];
+    if (next == 0 && slot.current == id && Draining(slot) < most) next = id;
   }
   if (next == 0) return;
   Replace(*Find(next));
@@ -65,6 +68,7 @@ void Supervisor::EndPassing(SupervisedWorker& worker) {
 void Supervisor::On(const event::HandoverBroken& event) {
   SupervisedWorker* worker = Find(event.worker);
   if (worker == nullptr || worker->handover_round != event.round) return;
+  ++handovers_broken_;
   worker->handover_round = 0;
   worker->hand_over_at = now_ + kHandoverRetry;
 }
@@ -126,13 +130,27 @@ Supervisor::PinnedFields(const SupervisedWorker& worker,
   std::vector<std::pair<const char*, action::Log::Value>> fields = {
       {"reason", reason}};
   const Pinned& pinned = worker.pinned;
-  if (pinned.connections == 0) return fields;
+  if (pinned.empty()) return fields;
   fields.emplace_back("connections", static_cast<int64_t>(pinned.connections));
+  fields.emplace_back("handlers", static_cast<int64_t>(pinned.handlers));
+  fields.emplace_back("jobs", static_cast<int64_t>(pinned.jobs));
+  if (pinned.connections == 0) return fields;
   fields.emplace_back("oldest_s",
                       absl::ToInt64Seconds(now_ - pinned.oldest_since));
   fields.emplace_back("oldest_service", pinned.service);
   fields.emplace_back("oldest_peer", pinned.peer);
   return fields;
+}
+
+bool Supervisor::Leaves(const SupervisedWorker& worker) {
+  return worker.phase >= WorkerPhase::kRetiring &&
+         worker.phase <= WorkerPhase::kDraining;
+}
+
+int Supervisor::Draining(const SupervisedSlot& slot) const {
+  return static_cast<int>(
+      std::count_if(slot.outgoing.begin(), slot.outgoing.end(),
+                    [this](WorkerId id) { return Leaves(*FindWorker(id)); }));
 }
 
 bool Supervisor::StillPasses(const SupervisedSlot& slot) const {

@@ -192,6 +192,21 @@ TEST(SupervisorHandoverTest, ADrainTimeoutHoldsForPassingToo) {
   EXPECT_EQ(driver.Only<action::Kill>().worker, 1u);
 }
 
+TEST(SupervisorHandoverTest, WhatADrainTimeoutCutsIsInTheLog) {
+  SupervisorDriver driver(Workers(1));
+  driver.StartAll();
+  driver.Reload(Workers(1));
+  driver.Up(driver.incoming(0));
+  driver.Leaves(1);
+  driver.Do(event::WorkerPinned{1, {1, driver.now, "echo", "::1"}});
+  driver.Do(event::WorkerDrained{1, ~uint64_t{0}});
+  EXPECT_THAT(
+      driver.Logged("worker_cut"),
+      AllOf(HasSubstr("reason=drain_timeout"), HasSubstr("oldest_peer=::1")));
+  EXPECT_EQ(driver.supervisor.cut_while_leaving(),
+            Supervisor::kMostConnectionsCut);
+}
+
 TEST(SupervisorHandoverTest, InARollBackTheyComeBack) {
   SupervisorDriver driver(Workers(2));
   driver.StartAll();
@@ -226,6 +241,23 @@ TEST(SupervisorRecycleTest, OneAfterTheOther) {
   driver.Up(driver.incoming(1));
   driver.Leaves(2);
   EXPECT_EQ(driver.Only<action::Fork>().slot, 2);
+}
+
+// It is not worth anybody's request.
+TEST(SupervisorRecycleTest, NobodyIsCutForIt) {
+  SupervisorSettings settings = Workers(1);
+  settings.max_draining = 1;
+  SupervisorDriver driver(settings);
+  driver.StartAll();
+  driver.Do(event::RecycleRequested{1, "max_requests"});
+  driver.Advance(Supervisor::kMinReplaceAge);
+  driver.Up(2);
+  driver.Leaves(1);  // but a connection keeps it
+  driver.Do(event::RecycleRequested{2, "max_requests"});
+  driver.Advance(absl::Minutes(1));
+  EXPECT_EQ(driver.incoming(0), 0u);
+  driver.Do(event::WorkerDrained{1, 0});
+  EXPECT_NE(driver.incoming(0), 0u);
 }
 
 TEST(SupervisorRecycleTest, AReloadGoesBeforeIt) {

@@ -59,12 +59,17 @@ enum class Impairment : uint8_t {
 };
 inline constexpr int kImpairments = 3;
 
-// Connections that keep a worker from leaving, and which is the oldest.
+// What keeps a worker from leaving: connections, of which the oldest is named,
+// and what handlers still do that have none any more.
 struct Pinned {
   uint64_t connections = 0;
   Instant oldest_since = absl::ZeroDuration();
   std::string service;
   std::string peer;
+  uint64_t handlers = 0;  // without a connection
+  uint64_t jobs = 0;
+
+  bool empty() const { return connections + handlers + jobs == 0; }
 };
 
 namespace event {

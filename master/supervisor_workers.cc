@@ -181,10 +181,7 @@ void Supervisor::CutBeyondMaxDraining(SupervisedSlot& slot) {
   int draining = 0;
   for (size_t i = slot.outgoing.size(); i-- > 0;) {
     SupervisedWorker& worker = *Find(slot.outgoing[i]);
-    if (worker.phase < WorkerPhase::kRetiring ||
-        worker.phase > WorkerPhase::kDraining) {
-      continue;
-    }
+    if (!Leaves(worker)) continue;
     if (++draining <= drain_settings().max_draining) continue;
     LogWorker(Severity::kWarning, "worker_cut", worker,
               PinnedFields(worker, "max_draining"));
@@ -198,12 +195,17 @@ void Supervisor::On(const event::WorkerDrained& event) {
       worker->phase > WorkerPhase::kEnding) {
     return;
   }
-  LogWorker(event.connections_cut == 0 ? Severity::kInfo : Severity::kWarning,
-            "worker_drained", *worker,
-            {{"connections_cut", static_cast<int64_t>(event.connections_cut)}});
-  if (!stopping()) cut_while_leaving_ += event.connections_cut;
-  if (worker->phase == WorkerPhase::kEnding) return;
-  if (phase_ == Phase::kDraining) connections_cut_ += event.connections_cut;
+  const uint64_t cut = std::min(event.connections_cut, kMostConnectionsCut);
+  const bool cut_before = worker->phase == WorkerPhase::kEnding;
+  if (!stopping()) cut_while_leaving_ += cut;
+  if (!stopping() && !cut_before && cut > 0) {
+    LogWorker(Severity::kWarning, "worker_cut", *worker,
+              PinnedFields(*worker, "drain_timeout"));
+  }
+  LogWorker(cut == 0 ? Severity::kInfo : Severity::kWarning, "worker_drained",
+            *worker, {{"connections_cut", static_cast<int64_t>(cut)}});
+  if (cut_before) return;
+  if (phase_ == Phase::kDraining) connections_cut_ += cut;
   // Nothing is left but its exit.
   worker->phase = WorkerPhase::kEnding;
   worker->deadline = now_ + kStopGrace;

@@ -52,13 +52,18 @@ WriteAwaiter<WriteOperation> Connection::WriteUrgent(char byte) {
 void Connection::ShutdownWrite() {
   if (core_->Has(ConnectionCore::kTransport))
     return core_->extra->transport->ShutdownWrite();
+  // The socket may be another worker's by now.
+  if (core_->Has(ConnectionCore::kDetached)) {
+    Extra().shutdown_wanted = true;
+    return;
+  }
   shutdown(core_->fd,
            SHUT_WR);  // ENOTCONN after a reset: the next operation says so
 }
 
 void Connection::ResetOnClose() {
   const linger at_once{.l_onoff = 1, .l_linger = 0};  // socket(7), SO_LINGER
-  if (core_->fd >= 0)
+  if (core_->fd >= 0 && !core_->Has(ConnectionCore::kDetached))
     setsockopt(core_->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 
@@ -80,10 +85,10 @@ Endpoint Connection::local() const {
   return Endpoint::LocalOf(core_->fd).value_or(Endpoint());
 }
 
-std::unique_ptr<ConnectionState>& Connection::StateSlot() {
+internal::ConnectionExtra& Connection::Extra() {
   if (core_->extra == nullptr)
     core_->extra = std::make_unique<internal::ConnectionExtra>();
-  return core_->extra->state;
+  return *core_->extra;
 }
 
 }  // namespace baton

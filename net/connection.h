@@ -211,7 +211,7 @@ class Connection {
     CHECK(ConnectionTable::Current().SettingsOf(*core_).state_codec ==
           TypedStateCodec<T>::Get())
         << "the service is registered without this state";
-    std::unique_ptr<ConnectionState>& state = StateSlot();
+    std::unique_ptr<ConnectionState>& state = Extra().state;
     if (state == nullptr) state = TypedStateCodec<T>::Get()->Create();
     return static_cast<TypedState<T>*>(state.get())->value;
   }
@@ -230,7 +230,7 @@ class Connection {
             .idle = options.idle,
             .urgent = options.urgent};
   }
-  std::unique_ptr<ConnectionState>& StateSlot();
+  internal::ConnectionExtra& Extra();
   void Close();
 
   internal::ConnectionCore* core_;

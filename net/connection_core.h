@@ -30,9 +30,10 @@ struct ConnectionExtra {
   std::unique_ptr<Transport> transport;
   std::unique_ptr<ConnectionState> state;
   uint64_t tag = 0;  // for the table's observer
-  // Of an imported connection: for its first read, if that is an idle one that
-  // has to wait. 0 = none.
+  // Of an imported connection: for the first read that waits, if that is an
+  // idle one. 0 = none.
   Tick idle_deadline = 0;
+  bool shutdown_wanted = false;  // by ShutdownWrite, while it was moving
 };
 
 struct ConnectionCore : TimerNode {

@@ -249,6 +249,30 @@ TEST(ConnectionFault, AnImportedIdleDeadlineEndsWithTheFirstActivity) {
   EXPECT_TRUE(pair.closed());
 }
 
+// The first wait decides, whatever it waits for.
+TEST(ConnectionFault, AnImportedIdleDeadlineIsForTheFirstWaitOnly) {
+  SimulatedClock clock;
+  ConnectionImage image;
+  image.idle_left = absl::Seconds(1);
+  Pair pair(
+      [](Connection conn) -> Task<> {
+        const ReadResult first =
+            co_await conn.ReadSome({.timeout = absl::Minutes(1)});
+        if (!first) co_return;
+        const ReadResult next = co_await conn.ReadSome({.idle = true});
+        if (!next) co_return;
+        const IoError written = co_await conn.Write("still here");
+        EXPECT_EQ(written, IoError::kOk);
+      },
+      &clock, {.idle_timeout = absl::Seconds(60)}, image);
+  pair.Advance(absl::Seconds(10));
+  pair.Send("a");
+  EXPECT_FALSE(pair.closed());
+  pair.Advance(absl::Seconds(50));
+  pair.Send("b");
+  EXPECT_EQ(pair.Received(), "still here");
+}
+
 TEST_F(TwoConnections, EmptyPartsAreNoEndOfAnything) {
   IoError outcome = IoError::kEof;
   scope_.SpawnBare([](Connection conn, IoError* outcome) -> Task<> {

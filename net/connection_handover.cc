@@ -1,6 +1,7 @@
 // The part of ConnectionTable that lets a connection move to another process.
 
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <utility>
@@ -86,6 +87,9 @@ int ConnectionTable::Reattach(ConnectionCore& core) {
                   core.index, core.generation);
   if (error != 0) return error;
   core.Clear(ConnectionCore::kDetached);
+  if (core.extra != nullptr &&
+      std::exchange(core.extra->shutdown_wanted, false))
+    shutdown(core.fd, SHUT_WR);
   internal::ReadOperation& op = *core.reader;
   if (op.error != IoError::kOk) {
     CancelRead(op, op.error);
@@ -111,6 +115,8 @@ int ConnectionTable::Reattach(ConnectionCore& core) {
 void ConnectionTable::GiveAway(ConnectionCore& core) {
   CHECK(core.IsMoving());
   UniqueFd(std::exchange(core.fd, -1)).reset();
+  counters_->open.Add(-1);
+  counters_->handed_over.Add(1);
   if (core.reader != nullptr) CancelRead(*core.reader, IoError::kDraining);
   if (core.writer != nullptr) CancelWrite(*core.writer, IoError::kDraining);
 }
@@ -133,7 +139,10 @@ absl::StatusOr<ConnectionCore*> ConnectionTable::Import(
 
 absl::Status ConnectionTable::Resume(ConnectionCore& core,
                                      const ConnectionImage& image) {
-  if (core.extra == nullptr) core.extra = std::make_unique<ConnectionExtra>();
+  const auto extra = [&core]() -> ConnectionExtra& {
+    if (core.extra == nullptr) core.extra = std::make_unique<ConnectionExtra>();
+    return *core.extra;
+  };
   if (image.state.has_value()) {
     const StateCodec* codec = SettingsOf(core).state_codec;
     if (codec == nullptr)
@@ -141,7 +150,7 @@ absl::Status ConnectionTable::Resume(ConnectionCore& core,
           "a connection with state came for a service without");
     auto state = codec->Decode(image.state_version, *image.state);
     if (!state.ok()) return state.status();
-    core.extra->state = *std::move(state);
+    extra().state = *std::move(state);
   }
   if (!image.unread.empty()) {
     core.buffer = buffers_.Take(image.unread.size());
@@ -152,8 +161,7 @@ absl::Status ConnectionTable::Resume(ConnectionCore& core,
     core.Set(ConnectionCore::kStored);
   }
   if (image.idle_left != absl::InfiniteDuration()) {
-    core.extra->idle_deadline =
-        loop_.now_tick() + 1 + TicksFor(image.idle_left);
+    extra().idle_deadline = loop_.now_tick() + 1 + TicksFor(image.idle_left);
   }
   core.Set(ConnectionCore::kResumed);
   core.bytes_in = image.bytes_in;

@@ -57,6 +57,38 @@ TEST_F(ConnectionHandoverTest, APeerThatWentMeanwhileIsNoticedAfterReattach) {
   EXPECT_EQ(table_.counters().closed.value(), 1u);
 }
 
+// Another worker may serve the socket by then.
+TEST_F(ConnectionHandoverTest, AShutdownWaitsUntilItIsKnownWhoseItIs) {
+  const Served back = Serve(Duplex);
+  table_.Detach(*back.core);
+  shared_.conn->ShutdownWrite();
+  EXPECT_EQ(Heard(back), "");
+  EXPECT_EQ(table_.Reattach(*back.core), 0);
+  EXPECT_EQ(Heard(back), "end");
+
+  const Served away = Serve(Duplex);
+  const UniqueFd copy(dup(table_.Detach(*away.core)));
+  shared_.conn->ShutdownWrite();
+  shared_.conn->ResetOnClose();
+  table_.GiveAway(*away.core);
+  Settle();
+  EXPECT_EQ(write(copy.get(), "x", 1), 1);
+  EXPECT_EQ(Heard(away), "x");
+}
+
+TEST_F(ConnectionHandoverTest, WhoIsGivenAwayIsNotOpenHereAnyMore) {
+  const Served served = Serve();
+  table_.Detach(*served.core);
+  table_.GiveAway(*served.core);
+  const TrafficCounters& counters = table_.counters();
+  EXPECT_EQ(counters.open.value(), 0) << "whatever its handler still does";
+  EXPECT_EQ(counters.handed_over.value(), 1u);
+  Settle();
+  EXPECT_EQ(counters.open.value(), 0);
+  EXPECT_EQ(counters.handed_over.value(), 1u);
+  EXPECT_EQ(counters.closed.value(), 0u);
+}
+
 // Whoever reads first takes the other one out of epoll.
 ConnectionCore* rivals[2];
 Task<> DetachTheOther(Connection conn, Shared* shared) {

@@ -137,13 +137,12 @@ void ConnectionTable::SetTag(ConnectionCore& core, uint64_t tag) {
 void ConnectionTable::Release(ConnectionCore& core) {
   CHECK(core.reader == nullptr && core.writer == nullptr)
       << "a connection is closed under an operation";
+  const bool given_away = core.Has(ConnectionCore::kDetached) && core.fd < 0;
   if (core.Has(ConnectionCore::kOutbound)) {
     counters_->outbound_open.Add(-1);
-  } else {
+  } else if (!given_away) {  // else it was counted then
     counters_->open.Add(-1);
-    (core.Has(ConnectionCore::kDetached) ? counters_->handed_over
-                                         : counters_->closed)
-        .Add(1);
+    counters_->closed.Add(1);
   }
   const std::unique_ptr<ConnectionExtra> extra = std::move(core.extra);
   const auto settings = static_cast<uint16_t>(core.settings);
@@ -182,16 +181,27 @@ bool ConnectionTable::WaitToReadInGeneral(ReadOperation& op) {
     return false;
   }
   core.reader = &op;
+  const Tick imported = TakeIdleDeadline(core);
   if (op.deadline == ReadOperation::kDefaultTimeout)
     op.deadline = ticks_[core.settings].idle;
   if (op.deadline == 0) return true;
   op.has_deadline = true;
   op.deadline += loop_.now_tick() + 1;
-  if (core.extra != nullptr && core.extra->idle_deadline != 0 && op.idle) {
-    op.deadline = std::exchange(core.extra->idle_deadline, 0);
-  }
+  if (imported != 0 && op.idle) op.deadline = imported;
   FileDeadline(core, op.deadline);
   return true;
+}
+
+// It is for the first wait only: whatever comes later, the connection has been
+// active here. What is then empty goes.
+Tick ConnectionTable::TakeIdleDeadline(ConnectionCore& core) {
+  if (core.extra == nullptr) return 0;
+  const Tick deadline = std::exchange(core.extra->idle_deadline, 0);
+  if (core.extra->transport == nullptr && core.extra->state == nullptr &&
+      core.extra->tag == 0 && !core.extra->shutdown_wanted) {
+    core.extra.reset();
+  }
+  return deadline;
 }
 
 bool ConnectionTable::WaitToWrite(WriteOperation& op) {

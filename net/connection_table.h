@@ -239,6 +239,7 @@ class ConnectionTable final : public LoopClient {
   static constinit thread_local ConnectionTable* current_;
 
   bool WaitToReadInGeneral(internal::ReadOperation& op);
+  static Tick TakeIdleDeadline(internal::ConnectionCore& core);
   bool ReadAtOnce(internal::ConnectionCore& core,
                   const internal::ReadOperation& op);
   void OnOtherEvents(internal::ConnectionCore& core, uint32_t events);

@@ -32,6 +32,8 @@ struct alignas(64) TrafficCounters {
   // The rest is rare.
   Counter handed_over;        // ended here, and passed on to a successor
   Counter received;           // connections taken over from a predecessor
+  Counter handover_refused;   // not taken by the one they were offered to
+  Counter handover_later;     // ... now: no descriptors or no memory there
   Counter reaped_idle;        // idle reads that ended by idle_timeout
   Counter read_timeouts;      // other reads that ended by their time-out
   Counter write_timeouts;     // closed: the peer took no byte for write_timeout

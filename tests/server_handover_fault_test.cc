@@ -173,7 +173,7 @@ TEST_F(ServerHandoverFaultTest, ASuccessorThatIsFullTakesTheRestLater) {
   Start("--listen=echo://127.0.0.1:0\n--workers=1");
   IdleClients clients(server().address(), 300);
   // It goes for workers that are yet to be forked.
-  const rlimit few{140, 140};
+  const rlimit few{180, 180};
   ASSERT_EQ(prlimit(server().pid(), RLIMIT_NOFILE, &few, nullptr), 0);
   const pid_t old = WorkerOf(0);
   server().Signal(SIGHUP);

@@ -150,6 +150,8 @@ struct Encoder {
     PutInt<uint64_t>(out.payload, DurationToWire(message.oldest_age));
     PutText(out.payload, message.service);
     PutText(out.payload, message.peer);
+    PutInt<uint64_t>(out.payload, message.handlers);
+    PutInt<uint64_t>(out.payload, message.jobs);
     return out;
   }
   Encoded operator()(const UnknownMessage& message) {
@@ -220,6 +222,8 @@ ChannelMessage DecodePayload(uint16_t type, WireReader& fields) {
       pinned.oldest_age = DurationFromWire(fields.TakeInt<uint64_t>());
       pinned.service = fields.TakeText();
       pinned.peer = fields.TakeText();
+      pinned.handlers = fields.TakeInt<uint64_t>();
+      pinned.jobs = fields.TakeInt<uint64_t>();
       return pinned;
     }
   }

@@ -183,6 +183,8 @@ struct PinnedMessage {
   absl::Duration oldest_age;
   std::string service;
   std::string peer;
+  uint64_t handlers = 0;  // that have no connection any more
+  uint64_t jobs = 0;      // of the pool, that somebody waits for
 
   bool operator==(const PinnedMessage&) const = default;
 };

@@ -4,6 +4,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "net/listen_url.h"
 #include "net/wire.h"
 
 namespace baton {
@@ -95,8 +96,12 @@ absl::StatusOr<std::vector<HandoverConnection>> DecodeBatch(
   while (!records.rest().empty()) {
     const auto tag = records.TakeInt<uint8_t>();
     if (tag == kListener) {
-      listener = records.TakeText();
+      listener = std::string(records.TakeBytes().substr(0, kMaxListenUrlBytes));
     } else if (tag == kImage) {
+      if (connections.size() == header.connections) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "batch ", header.batch, " brings more than it announces"));
+      }
       connections.push_back({listener, TakeImage(records)});
     } else {
       records.TakeBytes();

@@ -15,6 +15,7 @@
 #include "net/connection_core.h"
 #include "net/errno_status.h"
 #include "net/fd_inlet.h"
+#include "net/open_fds.h"
 
 namespace baton {
 
@@ -22,11 +23,17 @@ namespace baton {
 struct HandoverReceiver::Line {
   Line(HandoverReceiver* receiver, uint32_t id, FdChannel channel)
       : channel(std::move(channel)),
-        inlet(receiver, &HandoverReceiver::OnLine, id) {}
+        inlet(receiver, &HandoverReceiver::OnLine, id),
+        reservation_ends(receiver->home_.table.loop(), [receiver, this] {
+          receiver->Unreserve(*this, reserved);
+        }) {}
 
   FdChannel channel;
   FdInlet<HandoverReceiver, uint32_t> inlet;
   int64_t reserved = 0;
+  Timer reservation_ends;
+  // By listener; none = not served here.
+  std::map<std::string, std::optional<ListenerSet::Admission>> admissions;
   // Of the last batch, while it is unanswered.
   std::string answer;
   std::vector<Taken> taken;
@@ -38,11 +45,16 @@ namespace {
 // bytes are bounded by the pool of buffers.
 constexpr off_t kMostFileBytes = off_t{256} * 1024 * 1024;
 
+// Of one line: more than any configuration has listeners.
+constexpr size_t kMostAdmissions = 1024;
+
 // Read and not mapped: whoever sent it may truncate it.
 absl::StatusOr<std::string> ReadWhole(int fd) {
   struct stat file{};
   if (fstat(fd, &file) < 0) return ErrnoStatus("fstat", "batch", errno);
-  if (!S_ISREG(file.st_mode) || file.st_size > kMostFileBytes)
+  // Only a file in memory has seals - fcntl(2): any other might block.
+  if (!S_ISREG(file.st_mode) || fcntl(fd, F_GET_SEALS) < 0 ||
+      file.st_size > kMostFileBytes)
     return absl::InvalidArgumentError("a batch that is no file, or too long");
   std::string bytes(static_cast<size_t>(file.st_size), '\0');
   size_t filled = 0;
@@ -64,16 +76,10 @@ HandoverResult ResultOf(const absl::Status& status) {
 }  // namespace
 
 HandoverReceiver::HandoverReceiver(const Home& home)
-    : home_(home),
-      retry_(home.table.loop(),
-             [this] {
-               for (auto& [id, line] : lines_) {
-                 if (!line->answer.empty() && SendAnswer(*line))
-                   line->inlet.Again();
-               }
-             }),
-      reservations_end_(home.table.loop(), [this] {
-        for (auto& [id, line] : lines_) Unreserve(*line, line->reserved);
+    : home_(home), retry_(home.table.loop(), [this] {
+        for (auto& [id, line] : lines_) {
+          if (!line->answer.empty() && SendAnswer(*line)) line->inlet.Again();
+        }
       }) {}
 
 HandoverReceiver::~HandoverReceiver() = default;
@@ -90,7 +96,7 @@ void HandoverReceiver::Take(FdChannel channel, int64_t expected) {
   }
   line->reserved = std::max<int64_t>(expected, 0);
   home_.limits.Reserve(line->reserved);
-  reservations_end_.Start(kReservationLasts);
+  line->reservation_ends.Start(kReservationLasts);
   lines_.emplace(id, std::move(line));
 }
 
@@ -154,6 +160,7 @@ bool HandoverReceiver::OnBatch(Line& line, absl::string_view message,
     return RefuseAll(line, *header, HandoverResult::kRefused);
   std::string from_file;
   if (header->type == HandoverHeader::Type::kBatchInFile && !fds.empty()) {
+    if (header->connections != 1) return false;
     absl::StatusOr<std::string> bytes = ReadWhole(fds.back().get());
     if (!bytes.ok()) return RefuseAll(line, *header, HandoverResult::kRefused);
     from_file = *std::move(bytes);
@@ -171,41 +178,53 @@ bool HandoverReceiver::OnBatch(Line& line, absl::string_view message,
                << fds.size() << " descriptors";
     return false;
   }
-  std::vector<HandoverResult> results;
-  TakeAll(line, *connections, std::move(fds), results);
-  line.answer = EncodeAnswer(header->batch, results);
+  line.answer =
+      EncodeAnswer(header->batch, TakeAll(line, *connections, std::move(fds)));
   SendAnswer(line);
   return true;
 }
 
-void HandoverReceiver::TakeAll(
+std::vector<HandoverResult> HandoverReceiver::TakeAll(
     Line& line, const std::vector<HandoverConnection>& connections,
-    std::vector<UniqueFd> fds, std::vector<HandoverResult>& results) {
-  absl::StatusOr<ListenerSet::Admission> admission =
-      absl::InvalidArgumentError("a connection without a listener");
-  std::string listener;  // of the one before: they come sorted, or nearly so
+    std::vector<UniqueFd> fds) {
+  std::vector<HandoverResult> results;
   for (size_t i = 0; i < connections.size(); ++i) {
-    if (connections[i].listener != listener) {
-      listener = connections[i].listener;
-      admission = home_.listeners.AdmissionFor(listener);
-      if (!admission.ok()) {
-        LOG(WARNING) << "handover: connections of " << listener
-                     << " stay where they are: "
-                     << admission.status().message();
-      }
-    }
-    results.push_back(admission.ok() ? TakeOne(line, connections[i], *admission,
-                                               std::move(fds[i]))
-                                     : HandoverResult::kRefused);
+    const std::optional<ListenerSet::Admission>& admission =
+        AdmissionFor(line, connections[i].listener);
+    results.push_back(
+        admission.has_value()
+            ? TakeOne(line, connections[i], *admission, std::move(fds[i]))
+            : HandoverResult::kRefused);
   }
+  return results;
+}
+
+const std::optional<ListenerSet::Admission>& HandoverReceiver::AdmissionFor(
+    Line& line, const std::string& listener) {
+  if (line.admissions.size() >= kMostAdmissions) line.admissions.clear();
+  const auto [it, added] = line.admissions.try_emplace(listener);
+  if (!added) return it->second;
+  absl::StatusOr<ListenerSet::Admission> admission =
+      home_.listeners.AdmissionFor(listener);
+  if (admission.ok()) {
+    it->second = *admission;
+  } else {
+    LOG(WARNING) << "handover: connections of " << listener
+                 << " stay where they are: " << admission.status().message();
+  }
+  return it->second;
 }
 
 HandoverResult HandoverReceiver::TakeOne(
     Line& line, const HandoverConnection& connection,
     const ListenerSet::Admission& admission, UniqueFd fd) {
   // One that blocks would stop the loop.
-  if ((fcntl(fd.get(), F_GETFL) & O_NONBLOCK) == 0)
+  if ((fcntl(fd.get(), F_GETFL) & O_NONBLOCK) == 0 || !IsSocket(fd.get()) ||
+      IsListening(fd.get())) {
     return HandoverResult::kRefused;
+  }
+  if (home_.limits.total() >= home_.most_connections)
+    return HandoverResult::kLater;
   sockaddr_storage peer{};
   socklen_t size = sizeof(peer);
   const bool has_peer =

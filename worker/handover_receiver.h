@@ -9,9 +9,9 @@
 // they are the sender's. What can't be made ready is closed here and refused;
 // the sender has kept its copy.
 //
-// Limits on admission do not apply: these clients were admitted before. But so
-// many places as the sender still has connections are kept free of new ones for
-// a while.
+// Limits on admission do not apply: these clients were admitted before. But for
+// a while so many places are kept free of new ones as the sender is said to
+// have connections.
 //
 // It trusts a sender no more than a client: whatever the bytes, the connection
 // is refused or the channel closed.
@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,9 @@ class HandoverReceiver {
     ConnectionLimits& limits;
     ConnectionTable& table;
     Scope& connections;
+    // More than its descriptors allow it has no room for; this one limit holds
+    // for received connections, too.
+    int64_t most_connections;
   };
   // How long places are kept.
   static constexpr absl::Duration kReservationLasts = absl::Seconds(2);
@@ -73,8 +77,11 @@ class HandoverReceiver {
   void ReadLine(uint32_t id);
   bool OnBatch(Line& line, absl::string_view message,
                std::vector<UniqueFd> fds);
-  void TakeAll(Line& line, const std::vector<HandoverConnection>& connections,
-               std::vector<UniqueFd> fds, std::vector<HandoverResult>& results);
+  std::vector<HandoverResult> TakeAll(
+      Line& line, const std::vector<HandoverConnection>& connections,
+      std::vector<UniqueFd> fds);
+  const std::optional<ListenerSet::Admission>& AdmissionFor(
+      Line& line, const std::string& listener);
   HandoverResult TakeOne(Line& line, const HandoverConnection& connection,
                          const ListenerSet::Admission& admission, UniqueFd fd);
   bool RefuseAll(Line& line, const HandoverHeader& header,
@@ -89,7 +96,6 @@ class HandoverReceiver {
   std::map<uint32_t, std::unique_ptr<Line>> lines_;
   bool stopped_ = false;
   Timer retry_;
-  Timer reservations_end_;
 };
 
 }  // namespace baton

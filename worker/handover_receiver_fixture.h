@@ -101,8 +101,8 @@ class HandoverReceiverTest : public ::testing::Test,
         ListenerSet::Home{services_, settings_, *limits_, table_, scope_},
         std::move(own), [](bool) {});
     PCHECK(listeners_->Serve().ok());
-    receiver_.emplace(
-        HandoverReceiver::Home{*listeners_, *limits_, table_, scope_});
+    receiver_.emplace(HandoverReceiver::Home{*listeners_, *limits_, table_,
+                                             scope_, most_connections_});
     auto [ours, theirs] = FdChannel::CreatePair().value();
     theirs_ = theirs.fd();
     channel_ = std::move(ours);
@@ -212,6 +212,7 @@ class HandoverReceiverTest : public ::testing::Test,
   WorkerSettings settings_;
   SimulatedClock clock_;
   std::unique_ptr<EventLoop> loop_ = EventLoop::Create(&clock_).value();
+  int64_t most_connections_ = 1000;  // it has descriptors for
   ConnectionTable table_{*loop_, {}};
   std::optional<ConnectionLimits> limits_;
   std::optional<ListenerSet> listeners_;

@@ -148,6 +148,16 @@ TEST_F(HandoverReceiverTest, LimitsOfAdmissionDoNotApply) {
   for (const Client& client : clients) EXPECT_EQ(Ask(client.peer, "x"), "x");
 }
 
+// The last ones are for what its services open.
+TEST_F(HandoverReceiverTest, ButThatOfItsDescriptorsDoes) {
+  most_connections_ = 2;
+  Start();
+  std::vector<Client> clients;
+  for (int i = 0; i < 3; ++i) clients.push_back(Unix());
+  Send(BatchOf(3).Message(), Sockets(clients));
+  EXPECT_EQ(Answer(), (Results{kTaken, kTaken, HandoverResult::kLater}));
+}
+
 TEST_F(HandoverReceiverTest, AddressesOfThoseWhoCameAreCounted) {
   WorkerSettings settings;
   settings.max_connections_per_ip = 2;

@@ -20,17 +20,30 @@ struct HandoverSender::Line {
   Line(HandoverSender* sender, uint32_t id, uint64_t round, FdChannel channel)
       : round(round),
         channel(std::move(channel)),
-        inlet(sender, &HandoverSender::OnLine, id) {}
+        inlet(sender, &HandoverSender::OnLine, id),
+        retry(sender->table_.loop(), [sender, this] {
+          waits = false;
+          sender->PumpSoon();
+        }) {}
+
+  // After a Send that has to wait, or a receiver that has no room now.
+  void Wait() {
+    waits = true;
+    retry.Start(pause);
+    pause = std::min(2 * pause, kLongestRetry);
+  }
 
   const uint64_t round;
   FdChannel channel;
   FdInlet<HandoverSender, uint32_t> inlet;
   uint64_t batch = 0;          // its number
   std::vector<Moving> moving;  // unanswered; empty = nothing is
-  bool waits = false;          // for the retry timer
+  bool waits = false;          // for its timer
   bool broken = false;         // about to be ended
   // In a batch; fewer after the receiver had no room for them all.
   size_t most = FdChannel::kMaxFds;
+  absl::Duration pause = kRetry;
+  Timer retry;
 };
 
 namespace {
@@ -56,7 +69,7 @@ HandoverSender::HandoverSender(ConnectionTable& table, Observer& observer)
     : table_(table),
       observer_(observer),
       client_(table.loop().AddClient(this)),
-      retry_(table.loop(), [this] { Retry(); }) {}
+      stranded_retry_(table.loop(), [this] { RetryStranded(); }) {}
 
 HandoverSender::~HandoverSender() = default;
 
@@ -172,8 +185,7 @@ void HandoverSender::SendBatch(Line& line, size_t most) {
       // ETOOMANYREFS: as many descriptors of this user are under way as it may
       // have open - unix(7).
       PutBack(line);
-      line.waits = true;
-      return retry_.Start(kRetry);
+      return line.Wait();
     case FdChannel::SendCode::kEof:
     case FdChannel::SendCode::kError:
       // Its end may not show otherwise: a receiver can stop to receive and keep
@@ -232,18 +244,19 @@ bool HandoverSender::OnAnswer(Line& line, absl::string_view message) {
       GiveAway(moving[i]);
       continue;
     }
-    Reattach(moving[i]);
-    later |= result == HandoverResult::kLater;
+    const bool for_now = result == HandoverResult::kLater;
+    later |= for_now;
+    TrafficCounters& counters = table_.counters();
+    (for_now ? counters.handover_later : counters.handover_refused).Add(1);
     // A refusal holds for this round.
-    if (result == HandoverResult::kLater || line.round != round_)
-      Offer(moving[i]);
+    Reattach(moving[i], /*offer=*/for_now || line.round != round_);
   }
   if (later) {
     line.most = std::max<size_t>(moving.size() / 2, 1);
-    line.waits = true;
-    retry_.Start(kRetry);
+    line.Wait();
   } else {
     line.most = std::min(2 * line.most, FdChannel::kMaxFds);
+    line.pause = kRetry;
   }
   return true;
 }
@@ -258,14 +271,8 @@ void HandoverSender::EndLine(uint32_t id) {
 }
 
 void HandoverSender::PutBack(Line& line) {
-  for (const Moving& moving : std::exchange(line.moving, {})) {
-    Reattach(moving);
-    Offer(moving);
-  }
-}
-
-void HandoverSender::Offer(const Moving& moving) {
-  if (!stopped_) offered_.push_back(moving);
+  for (const Moving& moving : std::exchange(line.moving, {}))
+    Reattach(moving, /*offer=*/true);
 }
 
 void HandoverSender::GiveAway(const Moving& moving) {
@@ -274,28 +281,31 @@ void HandoverSender::GiveAway(const Moving& moving) {
   if (core != nullptr) table_.GiveAway(*core);
 }
 
-void HandoverSender::Reattach(const Moving& moving) {
+void HandoverSender::Reattach(const Moving& moving, bool offer) {
   ConnectionCore* core = table_.Find(moving.index, moving.generation);
-  if (core == nullptr || table_.Reattach(*core) == 0) return;
-  stranded_.push_back(moving);
-  retry_.Start(kRetry);
+  if (core == nullptr) return;
+  if (table_.Reattach(*core) != 0) {
+    stranded_.push_back(moving);
+    return stranded_retry_.Start(kRetry);
+  }
+  if (offer && !stopped_) offered_.push_back(moving);
 }
 
-void HandoverSender::Retry() {
-  for (const Moving& moving : std::exchange(stranded_, {})) {
-    Reattach(moving);
-    Offer(moving);
-  }
-  for (auto& [id, line] : lines_) line->waits = false;
+void HandoverSender::RetryStranded() {
+  for (const Moving& moving : std::exchange(stranded_, {}))
+    Reattach(moving, /*offer=*/true);
   PumpSoon();
 }
 
 void HandoverSender::ReportPassed() {
-  if (passed_reported_ || !offered_.empty() || !stranded_.empty()) return;
+  if (passed_reported_ || !stranded_.empty()) return;
+  // What a receiver has no room for now is not waited for.
   bool connected = false;
   for (const auto& [id, line] : lines_) {
     if (!line->moving.empty()) return;
-    connected |= line->round == round_;
+    if (line->round != round_) continue;
+    if (!offered_.empty() && !line->waits) return;
+    connected = true;
   }
   if (!connected) return;
   passed_reported_ = true;

@@ -43,14 +43,17 @@ class HandoverSender final : private SafePointObserver, private LoopClient {
   class Observer {
    public:
     virtual ~Observer() = default;
-    // Every connection that was at a safe point when it began has been passed
-    // or is not taken; told once. May not be told from inside a call.
+    // Every connection that was at a safe point when it began has been passed,
+    // or is not taken, or not now; told once. May not be told from inside a
+    // call.
     virtual void OnPassed() = 0;
     // A channel of that round, the newest, has ended.
     virtual void OnChannelEnd(uint64_t round) = 0;
   };
-  // After a refusal for lack of something, or a Send that has to wait.
+  // After a refusal for lack of something, or a Send that has to wait; twice as
+  // long each time in a row.
   static constexpr absl::Duration kRetry = absl::Milliseconds(50);
+  static constexpr absl::Duration kLongestRetry = absl::Seconds(1);
 
   // Both outlive the sender.
   HandoverSender(ConnectionTable& table, Observer& observer);
@@ -88,10 +91,9 @@ class HandoverSender final : private SafePointObserver, private LoopClient {
   bool OnAnswer(Line& line, absl::string_view message);
   void EndLine(uint32_t id);
   void PutBack(Line& line);
-  void Offer(const Moving& moving);
   void GiveAway(const Moving& moving);
-  void Reattach(const Moving& moving);
-  void Retry();
+  void Reattach(const Moving& moving, bool offer);
+  void RetryStranded();
   void ReportPassed();
 
   ConnectionTable& table_;
@@ -106,7 +108,7 @@ class HandoverSender final : private SafePointObserver, private LoopClient {
   std::map<uint32_t, std::unique_ptr<Line>> lines_;
   std::deque<Moving> offered_;
   std::vector<Moving> stranded_;  // epoll has not taken them back yet
-  Timer retry_;
+  Timer stranded_retry_;
   // By the number of the connection's settings: the URL as it is sent.
   std::vector<std::string> urls_;
 };

@@ -97,8 +97,8 @@ class HandoverSenderTest : public ::testing::Test {
       } while (loop_->HasReady());
     }
   }
-  void AdvanceToRetry() {
-    clock_.Advance(HandoverSender::kRetry + absl::Milliseconds(10));
+  void AdvanceToRetry(absl::Duration pause = HandoverSender::kRetry) {
+    clock_.Advance(pause + absl::Milliseconds(10));
     Settle();
   }
   // Adds a channel of that round; the other end of it.

@@ -160,9 +160,11 @@ TEST_F(HandoverSenderTest, WhatThereIsNoRoomForIsAskedAgainInSmallerBatches) {
          {kTaken, kTaken, kLater, kLater, kLater, kLater, kLater, kLater});
   EXPECT_TRUE(HasNothing(channel)) << "not before some time has passed";
   EXPECT_TRUE(IsServed(clients_[7]));
-  EXPECT_EQ(log_.passed, 0);
+  EXPECT_EQ(log_.passed, 1) << "nobody waits for room";
+  absl::Duration pause = HandoverSender::kRetry;
   for (const size_t expected : {4u, 2u, 1u, 1u}) {
-    AdvanceToRetry();
+    EXPECT_TRUE(HasNothing(channel)) << "each pause is longer";
+    AdvanceToRetry(std::exchange(pause, 2 * pause));
     batch = Take(channel);
     ASSERT_TRUE(batch.has_value());
     EXPECT_EQ(batch->size(), expected);
@@ -170,15 +172,17 @@ TEST_F(HandoverSenderTest, WhatThereIsNoRoomForIsAskedAgainInSmallerBatches) {
   }
   EXPECT_EQ(Served(), 6u);
   // And in larger ones when there is room again.
-  AdvanceToRetry();
+  AdvanceToRetry(pause);
   for (const size_t expected : {1u, 2u, 3u}) {
     batch = Take(channel);
     ASSERT_TRUE(batch.has_value());
     EXPECT_EQ(batch->size(), expected);
     AnswerAll(channel, *batch, kTaken);
   }
-  EXPECT_EQ(log_.passed, 1);
   EXPECT_EQ(handed_over(), 8u);
+  const TrafficCounters& counters = table_.counters();
+  EXPECT_EQ(counters.handover_later.value(), 6u + 4 + 2 + 1 + 1);
+  EXPECT_EQ(counters.handover_refused.value(), 0u);
 }
 
 // --- rounds, and the end

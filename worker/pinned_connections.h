@@ -10,17 +10,21 @@
 namespace baton {
 
 // What keeps a worker that is to leave: its clients' connections, of which the
-// oldest is named.
+// oldest is named, and what handlers do that have none any more.
 struct PinnedConnections {
   uint64_t connections = 0;
   uint64_t oldest_id = 0;  // Connection::id
   absl::Duration oldest_age;
   std::string service;  // scheme of the oldest one's listener
   std::string peer;
+  // For whoever has the worker to fill in.
+  uint64_t handlers = 0;  // without a connection
+  uint64_t jobs = 0;
 
   // What a second look tells anew; an age grows by itself.
   bool SameAs(const PinnedConnections& other) const {
-    return connections == other.connections && oldest_id == other.oldest_id;
+    return connections == other.connections && oldest_id == other.oldest_id &&
+           handlers == other.handlers && jobs == other.jobs;
   }
 };
 

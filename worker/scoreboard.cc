@@ -112,6 +112,8 @@ std::vector<KnownField> OwnFields() {
       BATON_FIELD(datagrams_dropped, traffic.datagrams_dropped, kCounter),
       BATON_FIELD(handed_over, traffic.handed_over, kCounter),
       BATON_FIELD(received, traffic.received, kCounter),
+      BATON_FIELD(handover_refused, traffic.handover_refused, kCounter),
+      BATON_FIELD(handover_later, traffic.handover_later, kCounter),
       BATON_FIELD(reaped_idle, traffic.reaped_idle, kCounter),
       BATON_FIELD(read_timeouts, traffic.read_timeouts, kCounter),
       BATON_FIELD(write_timeouts, traffic.write_timeouts, kCounter),

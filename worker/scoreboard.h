@@ -95,6 +95,8 @@ struct WorkerNumbers {
   uint64_t datagrams_dropped = 0;
   uint64_t handed_over = 0;
   uint64_t received = 0;
+  uint64_t handover_refused = 0;
+  uint64_t handover_later = 0;
   uint64_t reaped_idle = 0;
   uint64_t read_timeouts = 0;
   uint64_t write_timeouts = 0;

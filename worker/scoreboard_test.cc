@@ -64,6 +64,8 @@ TEST(ScoreboardTest, WhatTheWorkerCountsTheViewReads) {
   traffic.datagrams_dropped.Add(9);
   traffic.handed_over.Add(10);
   traffic.received.Add(11);
+  traffic.handover_refused.Add(31);
+  traffic.handover_later.Add(32);
   traffic.reaped_idle.Add(12);
   traffic.write_timeouts.Add(13);
   traffic.refused_per_ip.Add(14);
@@ -90,6 +92,8 @@ TEST(ScoreboardTest, WhatTheWorkerCountsTheViewReads) {
   EXPECT_EQ(snapshot.datagrams_dropped, 9u);
   EXPECT_EQ(snapshot.handed_over, 10u);
   EXPECT_EQ(snapshot.received, 11u);
+  EXPECT_EQ(snapshot.handover_refused, 31u);
+  EXPECT_EQ(snapshot.handover_later, 32u);
   EXPECT_EQ(snapshot.reaped_idle, 12u);
   EXPECT_EQ(snapshot.write_timeouts, 13u);
   EXPECT_EQ(snapshot.refused_per_ip, 14u);

@@ -23,6 +23,7 @@
 #include "net/socket_options.h"
 #include "worker/application_metrics.h"
 #include "worker/channel_messages.h"
+#include "worker/channel_outbox.h"
 #include "worker/connection_limits.h"
 #include "worker/cut_connections.h"
 #include "worker/handover_receiver.h"
@@ -81,7 +82,7 @@ class Worker final : private ConnectionObserver,
   }
   void OnSignals();
   void OnChannel();
-  void Send(const ChannelMessage& message);
+  void Send(const ChannelMessage& message) { outbox_.Send(message); }
   void SetState(WorkerState state) {
     counters_.state.Set(static_cast<int64_t>(state));
   }
@@ -109,6 +110,7 @@ class Worker final : private ConnectionObserver,
   WorkerStart start_;
   EventLoop& loop_;
   WorkerCounters& counters_;
+  ChannelOutbox outbox_;
   ConnectionLimits limits_;
   ConnectionTable table_;
   HttpWorker http_;
@@ -140,6 +142,7 @@ Worker::Worker(WorkerStart start, EventLoop& loop)
     : start_(std::move(start)),
       loop_(loop),
       counters_(start_.scoreboard.counters()),
+      outbox_(loop, start_.channel),
       limits_(MaxConnections(start_.settings),
               start_.settings.max_connections_per_ip),
       table_(loop, {.counters = &counters_.traffic}),
@@ -155,7 +158,8 @@ Worker::Worker(WorkerStart start, EventLoop& loop)
       receiver_({.listeners = listeners_,
                  .limits = limits_,
                  .table = table_,
-                 .connections = connections_}),
+                 .connections = connections_,
+                 .most_connections = MostConnections()}),
       sender_(table_, *this),
       recycled_at_(RequestsUntilRecycled(start_.settings.max_requests)),
       drain_timer_(loop, [this] { cut_ ? EndLoop() : Cut(); }),
@@ -273,18 +277,6 @@ void Worker::OnChannel() {
   }
 }
 
-void Worker::Send(const ChannelMessage& message) {
-  // The queue holds many more messages than a worker ever sends between two
-  // looks of its master.
-  const FdChannel::SendResult result =
-      start_.channel.Send(EncodeMessage(message));
-  if (result.code == FdChannel::SendCode::kSent ||
-      result.code == FdChannel::SendCode::kEof)
-    return;
-  LOG(ERROR) << "message " << MessageName(message)
-             << " to the master is lost: " << ErrnoText(result.errnum);
-}
-
 template <typename T>
 void Worker::Handle(const T& message) {
   LOG(ERROR) << "the master sent what only a worker says: "
@@ -369,9 +361,11 @@ void Worker::RefuseCut(absl::string_view bytes) {
 
 // Whoever comes from another worker is not ours any more.
 void Worker::Leave() {
-  if (std::exchange(leaving_, true)) return;
-  SetState(WorkerState::kDraining);
+  if (leaving_) return;
+  // First: while it takes what has been sent, the worker must not end.
   receiver_.Stop();
+  leaving_ = true;
+  SetState(WorkerState::kDraining);
 }
 
 // Who has no request in progress is passed on, the others when they have none.
@@ -393,9 +387,14 @@ void Worker::HandOver(const HandOverMessage& message,
 void Worker::ReportPins() {
   if (draining_) return;
   pins_timer_.Start(kPinsLook);
-  const PinnedConnections now = FindPinned(table_);
+  PinnedConnections now = FindPinned(table_);
+  const auto handlers = static_cast<int64_t>(connections_.live()) -
+                        counters_.traffic.open.value();
+  now.handlers = static_cast<uint64_t>(std::max<int64_t>(handlers, 0));
+  now.jobs = desk_->pending();
   if (now.SameAs(std::exchange(pins_, now))) return;
-  Send(PinnedMessage{now.connections, now.oldest_age, now.service, now.peer});
+  Send(PinnedMessage{now.connections, now.oldest_age, now.service, now.peer,
+                     now.handlers, now.jobs});
 }
 
 void Worker::Handle(const ReleaseMessage& message) {

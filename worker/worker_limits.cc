@@ -20,18 +20,22 @@ constexpr int64_t kReservedFds = 64;
 
 }  // namespace
 
-int64_t MaxConnections(const WorkerSettings& settings) {
+int64_t MostConnections() {
   rlimit limit{};
   PCHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
   limit.rlim_cur = limit.rlim_max;
   PCHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
-  if (settings.max_connections > 0) return settings.max_connections;
   const absl::StatusOr<std::vector<int>> open = OpenFds();
   const int64_t used =
       kReservedFds + (open.ok() ? static_cast<int64_t>(open->size()) : 0);
   return std::max<int64_t>(
       1,
       static_cast<int64_t>(std::min<rlim_t>(limit.rlim_cur, 1 << 22)) - used);
+}
+
+int64_t MaxConnections(const WorkerSettings& settings) {
+  return settings.max_connections > 0 ? settings.max_connections
+                                      : MostConnections();
 }
 
 uint64_t RequestsUntilRecycled(int64_t max_requests) {

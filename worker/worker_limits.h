@@ -7,8 +7,11 @@
 
 namespace baton {
 
-// How many connections a worker takes: the flag, or what the limit of
-// descriptors allows, which is raised as far as it goes.
+// How many connections a worker has descriptors for. Raises the limit of
+// descriptors as far as it goes.
+int64_t MostConnections();
+
+// How many it admits: the flag, or as many as it has descriptors for.
 int64_t MaxConnections(const WorkerSettings& settings);
 
 // After how many it asks to be recycled. Somewhere above the flag, each worker
