@@ -176,7 +176,10 @@ struct LongState {
 
 Task<> Remember(Connection conn) {
   conn.state<LongState>();
-  while (co_await conn.ReadSome({.idle = true})) {
+  IoError error = IoError::kOk;
+  while (error == IoError::kOk) {
+    const ReadResult chunk = co_await conn.ReadSome({.idle = true});
+    error = chunk.error();
   }
 }
 
