@@ -18,6 +18,7 @@
 #include "net/errno_status.h"
 #include "net/event_loop.h"
 #include "net/fd_inlet.h"
+#include "net/fd_table.h"
 #include "net/scope.h"
 #include "net/signal_fd.h"
 #include "net/socket_options.h"
@@ -43,6 +44,9 @@ namespace {
 constexpr absl::Duration kUnwindTime = absl::Milliseconds(100);
 // Threads that have no job end within microseconds.
 constexpr absl::Duration kThreadsEnd = absl::Seconds(1);
+// Of the kernel's table of descriptors, at the start: 256 KiB. One that grows
+// later stops the loop for a moment.
+constexpr int kFdTableSize = 1 << 15;
 // How often a worker that leaves tells what keeps it.
 constexpr absl::Duration kPinsLook = absl::Seconds(1);
 // Of the job threads. With eight jobs that compute on two processors, an echo
@@ -187,6 +191,7 @@ absl::Status Worker::Start() {
       !status.ok())
     return status;
   if (absl::Status status = listeners_.Check(); !status.ok()) return status;
+  GrowFdTable(kFdTableSize);  // before there are threads
   if (absl::Status status = StartJobPool(); !status.ok()) return status;
   return start_.services->RunWorkerStart();
 }
