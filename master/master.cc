@@ -16,7 +16,6 @@
 #include "master/oom_kills.h"
 #include "master/process_title.h"
 #include "master/usable_cpus.h"
-#include "net/clock.h"
 #include "net/open_fds.h"
 #include "worker/log_event.h"
 #include "worker/log_writer.h"
@@ -85,8 +84,6 @@ void LogConfiguration(Generation generation, const Config& config) {
   event.Field("generation", generation);
   for (const auto& [name, value] : values) event.Field(name, value);
 }
-
-Instant Now() { return absl::Nanoseconds(MonotonicClock::Get()->NowNanos()); }
 
 }  // namespace
 
@@ -205,7 +202,7 @@ void Master::Feed(Event event) {
   while (!events_.empty()) {
     const Event next = std::move(events_.front());
     events_.pop_front();
-    for (const Action& action : supervisor_->Handle(Now(), next)) {
+    for (const Action& action : supervisor_->Handle(MonotonicNow(), next)) {
       Carry(action);
     }
     AnswerCommands();
@@ -217,7 +214,7 @@ void Master::Feed(Event event) {
 void Master::ArmTimer() {
   const Instant deadline = supervisor_->next_deadline();
   if (deadline == absl::InfiniteDuration()) return timer_->Cancel();
-  timer_->Start(std::max(deadline - Now(), absl::ZeroDuration()));
+  timer_->Start(std::max(deadline - MonotonicNow(), absl::ZeroDuration()));
 }
 
 void Master::OnSignals() {

@@ -1,16 +1,22 @@
 #ifndef BATON_MASTER_MASTER_LINK_H_
 #define BATON_MASTER_MASTER_LINK_H_
 
-// What the master's two source files share of its private parts.
+// What the master's source files share of its private parts.
 
 #include <deque>
 #include <string>
 #include <utility>
 
 #include "master/master.h"
+#include "net/clock.h"
 #include "net/fd_inlet.h"
 
 namespace baton {
+
+// As the supervisor and the event loop have it.
+inline Instant MonotonicNow() {
+  return absl::Nanoseconds(MonotonicClock::Get()->NowNanos());
+}
 
 // A worker that has been forked and not yet reaped.
 struct Master::Link {

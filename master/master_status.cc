@@ -13,7 +13,6 @@
 #include "master/process_usage.h"
 #include "master/status_json.h"
 #include "master/version.h"
-#include "net/clock.h"
 #include "nlohmann/json.hpp"
 #include "worker/log_event.h"
 
@@ -35,10 +34,6 @@ Answer Verdict(absl::string_view outcome, absl::string_view reason,
           .text = json.dump(-1, ' ', /*ensure_ascii=*/false,
                             nlohmann::json::error_handler_t::replace) +
                   "\n"};
-}
-
-Instant MonotonicNow() {
-  return absl::Nanoseconds(MonotonicClock::Get()->NowNanos());
 }
 
 WorkerStatusState StateOf(const Supervisor& supervisor,

@@ -11,7 +11,6 @@
 #include "master/master.h"
 #include "master/master_link.h"
 #include "master/process_usage.h"
-#include "net/clock.h"
 #include "worker/log_event.h"
 
 namespace baton {
@@ -28,10 +27,6 @@ constexpr size_t kMostPinnedText = 200;
 
 constexpr absl::Duration kSendAgain = absl::Milliseconds(50);
 constexpr size_t kMostUnsent = 1000;
-
-Instant MonotonicNow() {
-  return absl::Nanoseconds(MonotonicClock::Get()->NowNanos());
-}
 
 }  // namespace
 

@@ -76,8 +76,7 @@ HandoverSender::~HandoverSender() = default;
 void HandoverSender::BeginRound(uint64_t round) {
   if (stopped_) return;
   round_ = round;
-  std::erase_if(lines_,
-                [](const auto& entry) { return entry.second->moving.empty(); });
+  EndIdleLines();
   offered_.clear();
   table_.BeginHandover(this);
   PumpSoon();
@@ -97,11 +96,16 @@ void HandoverSender::AddChannel(uint64_t round, FdChannel channel) {
   PumpSoon();
 }
 
+// One whose batch is unanswered ends with the answer.
+void HandoverSender::EndIdleLines() {
+  std::erase_if(lines_,
+                [](const auto& entry) { return entry.second->moving.empty(); });
+}
+
 void HandoverSender::Stop() {
   stopped_ = true;
   offered_.clear();
-  std::erase_if(lines_,
-                [](const auto& entry) { return entry.second->moving.empty(); });
+  EndIdleLines();
 }
 
 void HandoverSender::OnSafePoint(ConnectionCore& core) {

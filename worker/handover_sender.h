@@ -44,8 +44,7 @@ class HandoverSender final : private SafePointObserver, private LoopClient {
    public:
     virtual ~Observer() = default;
     // Every connection that was at a safe point when it began has been passed,
-    // or is not taken, or not now; told once. May not be told from inside a
-    // call.
+    // or is not taken, or not now; told once.
     virtual void OnPassed() = 0;
     // A channel of that round, the newest, has ended.
     virtual void OnChannelEnd(uint64_t round) = 0;
@@ -79,6 +78,7 @@ class HandoverSender final : private SafePointObserver, private LoopClient {
                 uint32_t /*events*/) override;
   void OnTimer(TimerNode* /*node*/) override {}
 
+  void EndIdleLines();
   void PumpSoon();
   void Pump();
   bool IsFree(const Line& line) const;
