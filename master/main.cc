@@ -16,7 +16,7 @@
 #include "glog/logging.h"
 #include "master/baton.h"
 #include "master/config_loader.h"
-#include "master/drop_rights.h"
+#include "master/config_probe.h"
 #include "master/help.h"
 #include "master/local_http.h"
 #include "master/master.h"
@@ -72,15 +72,9 @@ void SetDisposition(int number, void (*handler)(int)) {
 
 // The configuration is good; are the services, with it, and as that user?
 int Check(const Config& config, const Services& services) {
-  if (config.run_as.has_value()) {
-    if (absl::Status status = DropRights(*config.run_as); !status.ok()) {
-      return Fail(kBadConfiguration, status);
-    }
-  }
-  if (absl::Status status = services.RunWorkerStart(); !status.ok()) {
+  if (absl::Status status = CheckServices(config, services); !status.ok()) {
     return Fail(kBadConfiguration, status);
   }
-  services.RunWorkerStop();
   for (const std::string& warning : config.warnings) {
     PrintError("warning: ", warning);
   }

@@ -141,6 +141,7 @@ absl::Status Master::Start() {
       [this](const Helpers::Asker& asker, const Inquiry& inquiry) {
         OnInquiry(asker, inquiry);
       });
+  probe_.emplace(*loop_);
   oom_kills_ = OomKills();
   if (absl::Status status = signal_inlet_.Watch(*loop_, signals_->fd());
       !status.ok()) {
@@ -205,6 +206,7 @@ void Master::Feed(Event event) {
     for (const Action& action : supervisor_->Handle(MonotonicNow(), next)) {
       Carry(action);
     }
+    CancelLoadingAtStop();
     AnswerCommands();
   }
   feeding_ = false;
@@ -260,7 +262,7 @@ void Master::OnChildSignal() {
   }
   constexpr int kStrangersPerTurn = 64;
   const auto is_known = [this](pid_t pid) {
-    return helpers_->IsHelper(pid) ||
+    return helpers_->IsHelper(pid) || probe_->IsChild(pid) ||
            std::any_of(links_.begin(), links_.end(), [pid](const auto& entry) {
              return entry.second->worker.process.pid() == pid;
            });
@@ -322,13 +324,11 @@ void Master::Carry(const Action& action) {
   std::visit([this](const auto& what) { Do(what); }, action);
 }
 
-absl::StatusOr<SupervisorSettings> Master::Load(
-    const action::LoadConfig& load) {
+absl::StatusOr<SupervisorSettings> Master::Load(const action::LoadConfig& load,
+                                                absl::string_view file_bytes) {
   const Generation generation = load.generation;
-  if (listeners_closed_) return absl::AbortedError("the server is stopping");
-  absl::StatusOr<std::string> bytes = loader_.ReadFile();
-  if (!bytes.ok()) return bytes.status();
-  absl::StatusOr<std::shared_ptr<const Config>> config = loader_.Load(*bytes);
+  absl::StatusOr<std::shared_ptr<const Config>> config =
+      loader_.Load(file_bytes);
   if (!config.ok()) return config.status();
   active_ = *config;
   absl::StatusOr<SupervisorSettings> settings = SettingsOf(**config);
@@ -355,17 +355,6 @@ absl::StatusOr<SupervisorSettings> Master::Load(
   }
   configs_.emplace(generation, *std::move(config));
   return settings;
-}
-
-void Master::Do(const action::LoadConfig& load) {
-  absl::StatusOr<SupervisorSettings> settings = Load(load);
-  if (settings.ok()) {
-    LogListening(load.generation);
-    Feed(event::ConfigLoaded{load.generation, *settings});
-  } else {
-    Feed(event::ConfigRejected{load.generation,
-                               std::string(settings.status().message())});
-  }
 }
 
 void Master::Do(const action::CommitConfig& commit) {

@@ -34,6 +34,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "master/config_loader.h"
@@ -42,6 +43,7 @@
 #include "master/pid_file.h"
 #include "master/server_status.h"
 #include "master/supervisor.h"
+#include "master/trial.h"
 #include "master/worker_process.h"
 #include "net/event_loop.h"
 #include "net/fd_channel.h"
@@ -123,7 +125,14 @@ class Master {
   void Do(const action::Log& log);
 
   absl::Status Fork(const action::Fork& fork, pid_t& pid);
-  absl::StatusOr<SupervisorSettings> Load(const action::LoadConfig& load);
+
+  // Another configuration (master_reload.cc).
+  absl::Status StartProbe(std::string file_bytes);
+  absl::StatusOr<SupervisorSettings> Load(const action::LoadConfig& load,
+                                          absl::string_view file_bytes);
+  void EndLoading(absl::StatusOr<SupervisorSettings> settings);
+  void CancelLoadingAtStop();
+
   void Send(WorkerId worker, const ChannelMessage& message);
   bool SendFds(WorkerId worker, const ChannelMessage& message,
                absl::Span<const int> fds);
@@ -155,6 +164,10 @@ class Master {
   std::optional<Timer> unsent_timer_;
   std::optional<Timer> answer_timer_;
   std::map<WorkerId, std::unique_ptr<Link>> links_;
+
+  // Asked for, and not answered: a child tries it out.
+  std::optional<action::LoadConfig> loading_;
+  std::optional<Trial> probe_;
 
   std::optional<Helpers> helpers_;
   const absl::Time started_at_ = absl::Now();

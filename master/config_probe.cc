@@ -1,0 +1,109 @@
+#include "master/config_probe.h"
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <memory>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "master/child_process.h"
+#include "master/drop_rights.h"
+#include "net/event_loop.h"
+#include "net/units.h"
+
+namespace baton {
+namespace {
+
+constexpr int kGood = 0;
+constexpr int kBad = 2;
+
+// One write: no longer than what a pipe takes at once.
+constexpr size_t kMaxReasonBytes = 4096;
+
+absl::Status Probe(const ProbeSpec& spec, int output) {
+  ChildSetup setup;
+  setup.role = setup.title = "probe";
+  setup.log = spec.log;
+  setup.keep = *spec.not_ours;
+  setup.keep.push_back(output);
+  setup.master = spec.master;
+  // With the master's rights still: whose to take, the configuration says.
+  if (absl::Status status = SetUpChild(std::move(setup)); !status.ok()) {
+    return status;
+  }
+  const absl::StatusOr<std::shared_ptr<const Config>> config =
+      spec.loader->Load(spec.file_bytes);
+  if (!config.ok()) return config.status();
+  return CheckServices(**config, *spec.services);
+}
+
+}  // namespace
+
+absl::Status CheckServices(const Config& config, const Services& services) {
+  if (config.run_as.has_value()) {
+    // It clears the wish to die with the parent - prctl(2).
+    int death_signal = 0;
+    prctl(PR_GET_PDEATHSIG, &death_signal);
+    const pid_t parent = getppid();
+    if (absl::Status status = DropRights(*config.run_as); !status.ok()) {
+      return status;
+    }
+    prctl(PR_SET_PDEATHSIG, death_signal);
+    if (death_signal != 0 && getppid() != parent) {
+      return absl::AbortedError("the master is gone");
+    }
+  }
+  for (const ListenUrl& url : config.listen) {
+    if (absl::Status status = services.Check(url); !status.ok()) {
+      return absl::Status(status.code(),
+                          absl::StrCat("--listen: ", status.message()));
+    }
+  }
+  // As in a worker: timers that the set-up starts are filed, though they never
+  // come. It is there until the end of the process, for those that are static.
+  absl::StatusOr<std::unique_ptr<EventLoop>> loop = EventLoop::Create();
+  if (!loop.ok()) return loop.status();
+  static_cast<void>(loop->release());
+  if (absl::Status status = services.RunWorkerStart(); !status.ok()) {
+    return status;
+  }
+  services.RunWorkerStop();
+  return absl::OkStatus();
+}
+
+int RunConfigProbe(const ProbeSpec& spec, int output) {
+  const absl::Status status = Probe(spec, output);
+  if (status.ok()) return kGood;
+  const absl::string_view reason = status.message().substr(0, kMaxReasonBytes);
+  const ssize_t written = write(output, reason.data(), reason.size());
+  static_cast<void>(written);  // the exit code says enough
+  return kBad;
+}
+
+absl::Status ProbeVerdict(const Trial::Result& result,
+                          absl::Duration patience) {
+  if (result.timed_out) {
+    return absl::DeadlineExceededError(
+        absl::StrCat("the probe of the new configuration was not done within "
+                     "ready_timeout (",
+                     DurationToString(patience), ")"));
+  }
+  if (result.status.signal() != 0) {
+    return absl::InternalError(
+        absl::StrCat("the probe of the new configuration was killed by signal ",
+                     result.status.ToString()));
+  }
+  if (result.status.clean()) return absl::OkStatus();
+  if (result.status.code() == kBad && !result.output.empty()) {
+    return absl::InvalidArgumentError(result.output);
+  }
+  return absl::InternalError(
+      absl::StrCat("the probe of the new configuration ended with ",
+                   result.status.ToString()));
+}
+
+}  // namespace baton

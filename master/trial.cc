@@ -1,0 +1,144 @@
+#include "master/trial.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <utility>
+
+#include "glog/logging.h"
+#include "master/process.h"
+#include "net/errno_status.h"
+#include "net/fd_inlet.h"
+#include "net/unique_fd.h"
+
+namespace baton {
+namespace {
+
+// A child that prints without end gets no more of a turn than this.
+constexpr int kReadsPerTurn = 16;
+
+// After SIGKILL, for a process that goes as soon as it may.
+constexpr absl::Duration kEndTakes = absl::Milliseconds(500);
+
+}  // namespace
+
+struct Trial::Run {
+  Run(Trial* trial, Process forked, UniqueFd pipe,
+      std::function<void(const Result&)> on_done)
+      : process(std::move(forked)),
+        output_pipe(std::move(pipe)),
+        done(std::move(on_done)),
+        output_inlet(trial, &Trial::OnOutput),
+        exit_inlet(trial, &Trial::OnExit) {}
+
+  absl::Status Watch(EventLoop& loop) {
+    absl::Status status = output_inlet.Watch(loop, output_pipe.get());
+    if (status.ok()) status = exit_inlet.Watch(loop, process.pidfd());
+    return status;
+  }
+
+  Process process;
+  UniqueFd output_pipe;
+  std::string output;
+  bool timed_out = false;
+  std::function<void(const Result&)> done;  // none: cancelled
+  FdInlet<Trial> output_inlet;              // both watch what is above
+  FdInlet<Trial> exit_inlet;
+};
+
+Trial::Trial(EventLoop& loop)
+    : loop_(loop), patience_(loop, [this] { OnPatienceEnd(); }) {}
+
+Trial::~Trial() {
+  if (run_ == nullptr) return;
+  run_->process.Kill(SIGKILL);
+  // Nobody else would: but not for ever, for one that can't be killed.
+  pollfd end = {.fd = run_->process.pidfd(), .events = POLLIN, .revents = 0};
+  poll(&end, 1, static_cast<int>(absl::ToInt64Milliseconds(kEndTakes)));
+  run_->process.Reap();
+}
+
+absl::Status Trial::Start(absl::FunctionRef<int(int output)> child_main,
+                          absl::Duration patience,
+                          std::function<void(const Result&)> done) {
+  CHECK(run_ == nullptr) << "a trial is under way";
+  std::array<int, 2> ends;
+  if (pipe2(ends.data(), O_CLOEXEC) != 0)
+    return ErrnoStatus("pipe2", "", errno);
+  UniqueFd ours(ends[0]);
+  const UniqueFd childs(ends[1]);
+  // Ours only: the two ends are two descriptions.
+  if (fcntl(ours.get(), F_SETFL, O_NONBLOCK) != 0) {
+    return ErrnoStatus("fcntl(O_NONBLOCK)", "", errno);
+  }
+  absl::StatusOr<Process> process =
+      Process::Fork([&] { return child_main(childs.get()); });
+  if (!process.ok()) return process.status();
+  auto run = std::make_unique<Run>(this, *std::move(process), std::move(ours),
+                                   std::move(done));
+  if (absl::Status status = run->Watch(loop_); !status.ok()) {
+    // It has done nothing yet, and ends at once: no wait to speak of.
+    run->process.Kill(SIGKILL);
+    run->process.WaitAndReap();
+    return status;
+  }
+  run_ = std::move(run);
+  patience_.Start(patience);
+  return absl::OkStatus();
+}
+
+void Trial::Cancel() {
+  if (run_ == nullptr) return;
+  patience_.Cancel();
+  run_->done = nullptr;
+  run_->process.Kill(SIGKILL);
+}
+
+bool Trial::IsChild(pid_t pid) const {
+  return run_ != nullptr && run_->process.pid() == pid;
+}
+
+void Trial::OnPatienceEnd() {
+  run_->timed_out = true;
+  run_->process.Kill(SIGKILL);
+}
+
+bool Trial::ReadOutput() {
+  std::array<char, 4096> chunk;
+  const ssize_t count =
+      read(run_->output_pipe.get(), chunk.data(), chunk.size());
+  if (count < 0 && errno == EINTR) return true;
+  if (count <= 0) return false;
+  // The rest is read too: a full pipe would hold up the child.
+  const size_t room = kMaxOutputBytes - run_->output.size();
+  run_->output.append(chunk.data(), std::min(room, static_cast<size_t>(count)));
+  return true;
+}
+
+void Trial::OnOutput() {
+  for (int i = 0; i < kReadsPerTurn; ++i) {
+    if (!ReadOutput()) return;
+  }
+  run_->output_inlet.Again();
+}
+
+void Trial::OnExit() {
+  const std::optional<ExitStatus> status = run_->process.Reap();
+  // A tracer (strace) is told first; the pidfd reports again when it is done.
+  if (!status.has_value()) return;
+  patience_.Cancel();
+  for (int i = 0; i < kReadsPerTurn && ReadOutput(); ++i) {
+  }
+  // `done` may start the next one.
+  const std::unique_ptr<Run> run = std::move(run_);
+  if (run->done == nullptr) return;
+  run->done({*status, run->timed_out, std::move(run->output)});
+}
+
+}  // namespace baton

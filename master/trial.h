@@ -1,0 +1,85 @@
+#ifndef BATON_MASTER_TRIAL_H_
+#define BATON_MASTER_TRIAL_H_
+
+// A child that tries something out, so that the master need not.
+//
+// What a new configuration or a new binary does when it comes up may be
+// anything: fail, crash, hang, print without end. A forked child finds that
+// out. What it says is caught by a pipe, bounded; when its patience is over it
+// is killed; its end is told once.
+//
+//     Trial trial(loop);
+//     trial.Start([&](int output) { return TryIt(output); }, patience,
+//                 [](const Trial::Result& result) { ... });
+//
+// Contract
+// * The child runs `child_main` with the end of a pipe that it writes its
+//   findings to: as it is, or in place of its stdout and stderr before an exec.
+//   That it becomes a process of its own (child_process.h) is its business.
+// * `done` is called once, from the loop, after the child has been reaped; it
+//   may start the trial again. Of the output it has the first
+//   kMaxOutputBytes. A process that the child leaves behind with a copy of the
+//   pipe does not hold it up.
+// * One child at a time: Start() on a running() trial is a bug and CHECKs.
+// * After Cancel() `done` is not called; the child is killed, and running()
+//   until it is reaped. To destroy a trial is to cancel it.
+// * Not thread-safe; belongs to the loop.
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "master/exit_status.h"
+#include "net/event_loop.h"
+
+namespace baton {
+
+class Trial {
+ public:
+  static constexpr size_t kMaxOutputBytes = size_t{16} * 1024;
+
+  struct Result {
+    ExitStatus status;
+    bool timed_out;  // and so it was killed
+    std::string output;
+  };
+
+  explicit Trial(EventLoop& loop);
+  ~Trial();
+  Trial(const Trial&) = delete;
+  Trial& operator=(const Trial&) = delete;
+
+  // Errors: the errno's code, naming the call that failed; then nothing runs.
+  absl::Status Start(absl::FunctionRef<int(int output)> child_main,
+                     absl::Duration patience,
+                     std::function<void(const Result&)> done);
+
+  void Cancel();
+
+  bool running() const { return run_ != nullptr; }
+  // Whether it is the child, which has not been reaped.
+  bool IsChild(pid_t pid) const;
+
+ private:
+  struct Run;
+
+  void OnOutput();
+  void OnExit();
+  void OnPatienceEnd();
+  // False at its end, for now or for good.
+  bool ReadOutput();
+
+  EventLoop& loop_;
+  Timer patience_;
+  std::unique_ptr<Run> run_;
+};
+
+}  // namespace baton
+
+#endif  // BATON_MASTER_TRIAL_H_
