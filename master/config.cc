@@ -200,13 +200,4 @@ absl::StatusOr<Config> ReadConfig(const FlagSourceNames& sources,
   return config;
 }
 
-std::vector<std::string> ChangedButFixed(const Config& running,
-                                         const Config& loaded) {
-  std::vector<std::string> names;
-  if (running.pid_file != loaded.pid_file) names.push_back("pid_file");
-  if (running.log_file != loaded.log_file) names.push_back("log_file");
-  if (running.log_format != loaded.log_format) names.push_back("log_format");
-  return names;
-}
-
 }  // namespace baton

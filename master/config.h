@@ -85,11 +85,6 @@ using FlagSourceNames = std::map<std::string, std::string, std::less<>>;
 absl::StatusOr<Config> ReadConfig(const FlagSourceNames& sources,
                                   const ServiceRules& rules);
 
-// The flags in which `loaded` differs from `running`, and that only a new start
-// of the master can change.
-std::vector<std::string> ChangedButFixed(const Config& running,
-                                         const Config& loaded);
-
 }  // namespace baton
 
 #endif  // BATON_MASTER_CONFIG_H_

@@ -365,15 +365,6 @@ TEST_F(ConfigLoaderTest, Warnings) {
   EXPECT_THAT(of({"--tcp_user_timeout=75s"}), IsEmpty());
 }
 
-TEST_F(ConfigLoaderTest, WhatOnlyANewStartChanges) {
-  const auto running = Load({kListen, "--log_file=a"});
-  const auto loaded = Load({kListen, "--log_file=b", "--log_format=json",
-                            "--pid_file=c", "--workers=2"});
-  EXPECT_THAT(ChangedButFixed(*running, *running), IsEmpty());
-  EXPECT_THAT(ChangedButFixed(*running, *loaded),
-              ElementsAre("pid_file", "log_file", "log_format"));
-}
-
 StartAction ActionOf(const std::vector<std::string>& args,
                      const std::vector<std::string>& environment = {}) {
   const auto loader = ConfigLoader::Create(args, environment, Rules());

@@ -91,16 +91,17 @@ int HelperMain(const HelperSpec& spec, FdChannel channel, FdChannel inquiries,
       ->MakeCurrent();
   Services& services = *std::make_unique<Services>().release();
   RegisterHelperServices(spec.kind, services);
-  WorkerStart start{.slot = 0,
-                    .generation = spec.generation,
-                    .settings = SettingsOf(*spec.config),
-                    .listeners = {},
-                    .channel = std::move(channel),
-                    .scoreboard = *std::move(scoreboard),
-                    .services = &services,
-                    .reopen_log = [log = spec.log](UniqueFd fd) {
-                      log->Reopen(std::move(fd));
-                    }};
+  WorkerStart start{
+      .slot = 0,
+      .generation = spec.generation,
+      .settings = SettingsOf(*spec.config),
+      .listeners = {},
+      .channel = std::move(channel),
+      .scoreboard = *std::move(scoreboard),
+      .services = &services,
+      .reopen_log = [log = spec.log](UniqueFd fd, LogFormat format) {
+        log->Reopen(std::move(fd), format);
+      }};
   for (const ListenerSlots::Listener& listener : spec.listeners) {
     WorkerListener& added =
         start.listeners.emplace_back(listener.url, UniqueFd(listener.fd));

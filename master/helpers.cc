@@ -75,6 +75,11 @@ bool SameUrls(absl::Span<const ListenUrl> a, absl::Span<const ListenUrl> b) {
       [](const ListenUrl& x, const ListenUrl& y) { return x.text == y.text; });
 }
 
+// Whether a helper is made of both in the same way.
+bool SameProcess(const Config& a, const Config& b) {
+  return a.run_as == b.run_as && a.worker.stop_timeout == b.worker.stop_timeout;
+}
+
 constexpr HelperKind kKinds[] = {HelperKind::kAdmin, HelperKind::kControl};
 
 }  // namespace
@@ -140,8 +145,9 @@ void Helpers::Commit(Generation generation) {
   const Generation before = std::exchange(committed_, generation);
   for (auto& [kind, state] : kinds_) {
     const std::vector<ListenUrl> urls = state.listeners.Urls(generation);
-    const bool same =
-        before != 0 && SameUrls(state.listeners.Urls(before), urls);
+    const bool same = before != 0 &&
+                      SameUrls(state.listeners.Urls(before), urls) &&
+                      SameProcess(*configs_[before], *configs_[generation]);
     if (absl::Status status =
             state.listeners.Commit(generation, FlagsOf(*configs_[generation]));
         !status.ok()) {
@@ -334,8 +340,8 @@ void Helpers::OnExit(uint64_t id) {
   }
 }
 
-void Helpers::ReopenLog(int fd) {
-  const std::string message = EncodeMessage(ReopenLogMessage{});
+void Helpers::ReopenLog(int fd, LogFormat format) {
+  const std::string message = EncodeMessage(ReopenLogMessage{format});
   for (auto& [id, helper] : running_) {
     helper->helper.channel.Send(message, {&fd, 1});
   }

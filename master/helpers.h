@@ -39,6 +39,7 @@
 #include "master/supervisor_types.h"
 #include "net/event_loop.h"
 #include "worker/channel_messages.h"
+#include "worker/log_line.h"
 #include "worker/log_sink.h"
 
 namespace baton {
@@ -72,7 +73,7 @@ class Helpers {
   // Nothing happens if the asker is gone.
   void Reply(const Asker& asker, Answer answer);
 
-  void ReopenLog(int fd);
+  void ReopenLog(int fd, LogFormat format);
   bool IsHelper(pid_t pid) const;
 
   // They answer what they have been asked, for no longer than `patience`; then

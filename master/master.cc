@@ -18,7 +18,6 @@
 #include "master/usable_cpus.h"
 #include "net/open_fds.h"
 #include "worker/log_event.h"
-#include "worker/log_writer.h"
 
 namespace baton {
 namespace {
@@ -262,7 +261,7 @@ void Master::OnChildSignal() {
   }
   constexpr int kStrangersPerTurn = 64;
   const auto is_known = [this](pid_t pid) {
-    return helpers_->IsHelper(pid) || probe_->IsChild(pid) ||
+    return helpers_->IsHelper(pid) || pid == probe_->pid() ||
            std::any_of(links_.begin(), links_.end(), [pid](const auto& entry) {
              return entry.second->worker.process.pid() == pid;
            });
@@ -294,30 +293,6 @@ void Master::LookAtHeartbeats() {
   heartbeat_timer_->Start(kHeartbeatLook);
 }
 
-void Master::ReopenLog() {
-  const std::string& path = configs_.begin()->second->log_file;
-  if (path.empty()) return;
-  absl::StatusOr<UniqueFd> fd = OpenLog(path);
-  if (!fd.ok()) {
-    LOG(ERROR) << "the log is not reopened: " << fd.status().message();
-    return;
-  }
-  const std::string message = EncodeMessage(ReopenLogMessage{});
-  for (auto& [id, link] : links_) {
-    const int sent = fd->get();
-    const FdChannel::SendResult result =
-        link->worker.channel.Send(message, {&sent, 1});
-    if (result.code == FdChannel::SendCode::kSent ||
-        result.code == FdChannel::SendCode::kEof) {
-      continue;
-    }
-    LOG(ERROR) << WorkerRole(link->slot) << " logs to the old file on";
-  }
-  helpers_->ReopenLog(fd->get());
-  log_.Reopen(*std::move(fd));
-  LogEvent("log_reopened");
-}
-
 // --- actions on the configuration and the listeners
 
 void Master::Carry(const Action& action) {
@@ -335,6 +310,7 @@ absl::StatusOr<SupervisorSettings> Master::Load(const action::LoadConfig& load,
   if (!settings.ok()) return settings.status();
   const int slots =
       WorkersAfterReload(load.configured, load.wanted, settings->workers);
+  if (absl::Status status = OpenFiles(**config); !status.ok()) return status;
   // First: what listeners_ has opened for a configuration, it can't take back
   // where that is for more slots of an address that stays.
   if (absl::Status status = helpers_->Load(generation, *config); !status.ok()) {
@@ -349,16 +325,13 @@ absl::StatusOr<SupervisorSettings> Master::Load(const action::LoadConfig& load,
   for (const std::string& warning : (*config)->warnings) {
     LOG(WARNING) << warning;
   }
-  for (const std::string& flag :
-       ChangedButFixed(*configs_.begin()->second, **config)) {
-    LOG(WARNING) << flag << " has changed, which only a new start can follow";
-  }
   configs_.emplace(generation, *std::move(config));
   return settings;
 }
 
 void Master::Do(const action::CommitConfig& commit) {
   const std::shared_ptr<const Config> config = configs_.at(commit.generation);
+  SwitchFiles(*configs_.begin()->second, *config);
   configs_.clear();
   configs_.emplace(commit.generation, config);
   if (absl::Status status =
@@ -373,6 +346,8 @@ void Master::Do(const action::CommitConfig& commit) {
 
 void Master::Do(const action::DropConfig& drop) {
   configs_.erase(drop.generation);
+  next_log_.reset();
+  next_pid_file_.reset();
   helpers_->Drop(drop.generation);
   listeners_.Drop(drop.generation);
   ReportRemovedListeners();

@@ -49,7 +49,9 @@
 #include "net/fd_channel.h"
 #include "net/fd_inlet.h"
 #include "net/signal_fd.h"
+#include "net/unique_fd.h"
 #include "worker/channel_messages.h"
+#include "worker/log_line.h"
 #include "worker/log_sink.h"
 #include "worker/services.h"
 
@@ -100,6 +102,7 @@ class Master {
   bool ReadMessage(Link& link);
   void OnMessage(Link& link, const ChannelMessage& message);
   void ReopenLog();
+  void SwitchLog(UniqueFd fd, LogFormat format);
 
   // Actions.
   void Carry(const Action& action);
@@ -131,6 +134,8 @@ class Master {
   absl::StatusOr<SupervisorSettings> Load(const action::LoadConfig& load,
                                           absl::string_view file_bytes);
   void EndLoading(absl::StatusOr<SupervisorSettings> settings);
+  absl::Status OpenFiles(const Config& config);
+  void SwitchFiles(const Config& before, const Config& now);
   void CancelLoadingAtStop();
 
   void Send(WorkerId worker, const ChannelMessage& message);
@@ -168,6 +173,9 @@ class Master {
   // Asked for, and not answered: a child tries it out.
   std::optional<action::LoadConfig> loading_;
   std::optional<Trial> probe_;
+  // Of a configuration that is loaded and not committed, if it has others.
+  UniqueFd next_log_;
+  std::optional<PidFile> next_pid_file_;
 
   std::optional<Helpers> helpers_;
   const absl::Time started_at_ = absl::Now();

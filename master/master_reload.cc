@@ -11,6 +11,7 @@
 #include "master/master.h"
 #include "master/master_link.h"
 #include "worker/log_event.h"
+#include "worker/log_writer.h"
 
 namespace baton {
 
@@ -32,7 +33,7 @@ absl::Status Master::StartProbe(std::string file_bytes) {
   spec.not_ours = &not_ours_;
   spec.file_bytes = file_bytes;
   spec.master = getpid();
-  return probe_->Start(
+  const absl::Status started = probe_->Start(
       [&spec](int output) { return RunConfigProbe(spec, output); }, patience,
       [this, patience,
        bytes = std::move(file_bytes)](const Trial::Result& result) {
@@ -45,6 +46,12 @@ absl::Status Master::StartProbe(std::string file_bytes) {
         }
         EndLoading(Load(*loading_, bytes));
       });
+  if (started.ok()) {
+    LogEvent("probe_started")
+        .Field("generation", loading_->generation)
+        .Field("probe_pid", probe_->pid());
+  }
+  return started;
 }
 
 void Master::EndLoading(absl::StatusOr<SupervisorSettings> settings) {
@@ -54,6 +61,8 @@ void Master::EndLoading(absl::StatusOr<SupervisorSettings> settings) {
     LogListening(generation);
     Feed(event::ConfigLoaded{generation, *std::move(settings)});
   } else {
+    next_log_.reset();
+    next_pid_file_.reset();
     Feed(event::ConfigRejected{generation,
                                std::string(settings.status().message())});
   }
@@ -64,6 +73,79 @@ void Master::CancelLoadingAtStop() {
   if (!loading_.has_value() || supervisor_->takes_requests()) return;
   probe_->Cancel();
   EndLoading(absl::AbortedError("the server is stopping"));
+}
+
+// --- the log and the pid file
+
+// What the master itself has open. All that can fail does so before anything
+// else changes.
+absl::Status Master::OpenFiles(const Config& config) {
+  const Config& now = *configs_.begin()->second;
+  if (config.log_file != now.log_file || config.log_format != now.log_format) {
+    absl::StatusOr<UniqueFd> log = OpenLog(config.log_file);
+    if (!log.ok()) return log.status();
+    next_log_ = *std::move(log);
+  }
+  if (config.pid_file.empty() || config.pid_file == now.pid_file ||
+      (pid_file_.has_value() && pid_file_->IsAt(config.pid_file))) {
+    return absl::OkStatus();
+  }
+  absl::StatusOr<PidFile> file = PidFile::Lock(config.pid_file);
+  if (!file.ok()) return file.status();
+  next_pid_file_.emplace(*std::move(file));
+  return absl::OkStatus();
+}
+
+void Master::SwitchFiles(const Config& before, const Config& now) {
+  if (next_log_) SwitchLog(std::move(next_log_), now.log_format);
+  if (before.pid_file == now.pid_file ||
+      (pid_file_.has_value() && pid_file_->IsAt(now.pid_file))) {
+    return;
+  }
+  if (next_pid_file_.has_value()) {
+    if (absl::Status status = next_pid_file_->Write(); !status.ok()) {
+      LOG(ERROR) << status.message();
+    }
+  }
+  pid_file_.reset();  // removes the old one
+  if (!next_pid_file_.has_value()) return;
+  pid_file_.emplace(*std::move(next_pid_file_));
+  next_pid_file_.reset();
+}
+
+// The one of a reload that is under way, too: what was renamed is not it.
+void Master::ReopenLog() {
+  const Config& now = *configs_.begin()->second;
+  if (next_log_) {
+    const std::string& next = configs_.rbegin()->second->log_file;
+    if (absl::StatusOr<UniqueFd> fd = OpenLog(next); fd.ok()) {
+      next_log_ = *std::move(fd);
+    }
+  }
+  if (now.log_file.empty()) return;
+  absl::StatusOr<UniqueFd> fd = OpenLog(now.log_file);
+  if (!fd.ok()) {
+    LOG(ERROR) << "the log is not reopened: " << fd.status().message();
+    return;
+  }
+  SwitchLog(*std::move(fd), now.log_format);
+}
+
+void Master::SwitchLog(UniqueFd fd, LogFormat format) {
+  const std::string message = EncodeMessage(ReopenLogMessage{format});
+  for (auto& [id, link] : links_) {
+    const int sent = fd.get();
+    const FdChannel::SendResult result =
+        link->worker.channel.Send(message, {&sent, 1});
+    if (result.code == FdChannel::SendCode::kSent ||
+        result.code == FdChannel::SendCode::kEof) {
+      continue;
+    }
+    LOG(ERROR) << WorkerRole(link->slot) << " logs to the old file on";
+  }
+  helpers_->ReopenLog(fd.get(), format);
+  log_.Reopen(std::move(fd), format);
+  LogEvent("log_reopened");
 }
 
 }  // namespace baton

@@ -60,6 +60,10 @@ absl::StatusOr<PidFile> PidFile::Lock(absl::string_view path) {
   }
 }
 
+bool PidFile::IsAt(const std::string& path) const {
+  return StillNames(path, fd_.get());
+}
+
 absl::Status PidFile::Write() {
   const std::string text = absl::StrCat(getpid(), "\n");
   const ssize_t written = pwrite(fd_.get(), text.data(), text.size(), 0);

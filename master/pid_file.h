@@ -17,7 +17,7 @@
 // * Lock() creates and locks it, empty; Write() puts the PID in. The destructor
 //   removes the file if it still is the one that was locked.
 // * fcntl locks go when the process closes *any* descriptor of the file: nobody
-//   else here opens it.
+//   else here opens it, and who wants another one asks IsAt() first.
 // * A child of a fork must not destroy a PidFile.
 
 #include <string>
@@ -40,6 +40,9 @@ class PidFile {
 
   // The calling process's PID.
   absl::Status Write();
+
+  // Whether that is another name of this file, or its own.
+  bool IsAt(const std::string& path) const;
 
  private:
   PidFile(std::string path, UniqueFd fd)

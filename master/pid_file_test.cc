@@ -56,6 +56,18 @@ std::string LockElsewhere(const std::string& path) {
   return told;
 }
 
+TEST(PidFileTest, KnowsItselfByEveryName) {
+  const std::string path = NewPath();
+  const std::string link = path + ".link";
+  auto file = PidFile::Lock(path);
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_TRUE(file->IsAt(path));
+  EXPECT_FALSE(file->IsAt(link));
+  ASSERT_EQ(::link(path.c_str(), link.c_str()), 0);
+  EXPECT_TRUE(file->IsAt(link));
+  EXPECT_EQ(unlink(link.c_str()), 0);
+}
+
 TEST(PidFileTest, HoldsThePidWhileItLives) {
   const std::string path = NewPath();
   {

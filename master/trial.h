@@ -63,8 +63,8 @@ class Trial {
   void Cancel();
 
   bool running() const { return run_ != nullptr; }
-  // Whether it is the child, which has not been reaped.
-  bool IsChild(pid_t pid) const;
+  // Of the child until it is reaped; 0 = there is none.
+  pid_t pid() const;
 
  private:
   struct Run;

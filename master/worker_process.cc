@@ -60,16 +60,17 @@ int WorkerMain(const WorkerSpec& spec, FdChannel channel,
       LOG(WARNING) << "not pinned: " << pinned.message();
     }
   }
-  WorkerStart start{.slot = spec.slot,
-                    .generation = spec.generation,
-                    .settings = spec.config->worker,
-                    .listeners = {},
-                    .channel = std::move(channel),
-                    .scoreboard = *std::move(scoreboard),
-                    .services = spec.services,
-                    .reopen_log = [log = spec.log](UniqueFd fd) {
-                      log->Reopen(std::move(fd));
-                    }};
+  WorkerStart start{
+      .slot = spec.slot,
+      .generation = spec.generation,
+      .settings = spec.config->worker,
+      .listeners = {},
+      .channel = std::move(channel),
+      .scoreboard = *std::move(scoreboard),
+      .services = spec.services,
+      .reopen_log = [log = spec.log](UniqueFd fd, LogFormat format) {
+        log->Reopen(std::move(fd), format);
+      }};
   for (const ListenerSlots::Listener& listener : spec.listeners) {
     start.listeners.push_back({listener.url, UniqueFd(listener.fd)});
   }

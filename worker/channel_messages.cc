@@ -75,7 +75,11 @@ struct Encoder {
     return out;
   }
   Encoded operator()(const StopMessage&) { return {Type::kStop, ""}; }
-  Encoded operator()(const ReopenLogMessage&) { return {Type::kReopenLog, ""}; }
+  Encoded operator()(const ReopenLogMessage& message) {
+    Encoded out{Type::kReopenLog, ""};
+    PutInt<uint8_t>(out.payload, message.format == LogFormat::kJson ? 1 : 0);
+    return out;
+  }
   Encoded operator()(const AdoptMessage& message) {
     Encoded out{Type::kAdopt, ""};
     PutInt<uint32_t>(out.payload, message.slot);
@@ -171,7 +175,8 @@ ChannelMessage DecodePayload(uint16_t type, WireReader& fields) {
     case Type::kStop:
       return StopMessage{};
     case Type::kReopenLog:
-      return ReopenLogMessage{};
+      return ReopenLogMessage{
+          fields.TakeInt<uint8_t>() == 1 ? LogFormat::kJson : LogFormat::kText};
     case Type::kAdopt: {
       const auto slot = fields.TakeInt<uint32_t>();
       return AdoptMessage{slot, fields.TakeInt<uint32_t>()};

@@ -38,6 +38,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "worker/log_line.h"
 #include "worker/sockets_id.h"
 
 namespace baton {
@@ -94,8 +95,11 @@ struct StopMessage {
   bool operator==(const StopMessage&) const = default;
 };
 
-// Log to the one descriptor that comes with this message from now on.
+// Log to the one descriptor that comes with this message from now on, like
+// this.
 struct ReopenLogMessage {
+  LogFormat format = LogFormat::kText;
+
   bool operator==(const ReopenLogMessage&) const = default;
 };
 

@@ -42,10 +42,11 @@ void LineLogSink::AfterFork(absl::string_view role) {
   reported_ = 0;
 }
 
-void LineLogSink::Reopen(UniqueFd fd) {
+void LineLogSink::Reopen(UniqueFd fd, LogFormat format) {
   LogWriter writer(std::move(fd));
   const std::lock_guard lock(mutex_);
   writer_ = std::move(writer);
+  format_ = format;
 }
 
 int LineLogSink::fd() const {

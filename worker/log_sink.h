@@ -17,7 +17,7 @@
 //   descriptor 2. At most one at a time. SIGPIPE must be ignored.
 // * Fork: nothing is buffered, so no line appears twice. The child calls
 //   AfterFork(role), keeps fd() among the descriptors that it owns, and is told
-//   of a reopened log by a descriptor for Reopen(). The pid is the caller's, by
+//   of another log by a descriptor for Reopen(). The pid is the caller's, by
 //   getpid(2), always.
 // * A line that the log does not take at once is dropped and counted. The
 //   next one that gets through is preceded by "log_lines_dropped count=N".
@@ -49,8 +49,8 @@ class LineLogSink final : public google::LogSink {
   // In the child: its role, and a drop count of its own.
   void AfterFork(absl::string_view role);
 
-  // From the next line on, the log is `fd`.
-  void Reopen(UniqueFd fd);
+  // From the next line on, the log is `fd`, in that format.
+  void Reopen(UniqueFd fd, LogFormat format);
 
   int fd() const;
 
@@ -71,7 +71,7 @@ class LineLogSink final : public google::LogSink {
 
   mutable std::mutex mutex_;
   LogWriter writer_;
-  const LogFormat format_;
+  LogFormat format_;
   std::string role_;
   uint64_t dropped_ = 0;
   Counter* dropped_counter_ = nullptr;

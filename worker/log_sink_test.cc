@@ -182,12 +182,12 @@ TEST_F(LogSinkTest, ReopenChangesTheLog) {
   LineLogSink sink(pipe_.TakeInput(), LogFormat::kText, "master");
   LOG(INFO) << "old";
   LogPipe rotated;
-  sink.Reopen(rotated.TakeInput());
+  sink.Reopen(rotated.TakeInput(), LogFormat::kJson);
   LOG(INFO) << "new";
   ASSERT_EQ(pipe_.Lines().size(), 1u);
   const std::vector<std::string> lines = rotated.Lines();
   ASSERT_EQ(lines.size(), 1u);
-  EXPECT_TRUE(absl::EndsWith(lines[0], "new"));
+  EXPECT_TRUE(absl::StrContains(lines[0], "\"message\":\"new\"")) << lines[0];
 }
 
 TEST_F(LogSinkTest, AHugeMessageIsOneLine) {

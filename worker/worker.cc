@@ -308,8 +308,9 @@ void Worker::Handle(const ServeMessage& /*message*/) {
 
 bool Worker::HandleWithFds(const ChannelMessage& message,
                            std::vector<UniqueFd>& fds) {
-  if (std::holds_alternative<ReopenLogMessage>(message) && fds.size() == 1) {
-    start_.reopen_log(std::move(fds[0]));
+  const auto* reopen = std::get_if<ReopenLogMessage>(&message);
+  if (reopen != nullptr && fds.size() == 1) {
+    start_.reopen_log(std::move(fds[0]), reopen->format);
     return true;
   }
   if (const auto* hand_over = std::get_if<HandOverMessage>(&message)) {

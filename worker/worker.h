@@ -7,6 +7,7 @@
 
 #include "net/fd_channel.h"
 #include "net/unique_fd.h"
+#include "worker/log_line.h"
 #include "worker/scoreboard.h"
 #include "worker/services.h"
 #include "worker/settings.h"
@@ -41,8 +42,8 @@ struct WorkerStart {
   FdChannel channel;
   Scoreboard scoreboard;
   const Services* services = nullptr;  // outlives the worker
-  // Called with the descriptor of a kReopenLog.
-  std::function<void(UniqueFd)> reopen_log;
+  // Called with what a kReopenLog brings.
+  std::function<void(UniqueFd, LogFormat)> reopen_log;
 };
 
 // Runs in the forked child, which has closed what it does not own, until the
