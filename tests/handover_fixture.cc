@@ -102,7 +102,8 @@ void Gate::Open() { std::ofstream file(path_); }
 
 // --- the server
 
-HandoverTest::HandoverTest() : file_(NewPath("flags")) {}
+HandoverTest::HandoverTest(std::string binary)
+    : binary_(std::move(binary)), file_(NewPath("flags")) {}
 
 HandoverTest::~HandoverTest() {
   server_.reset();
@@ -111,18 +112,22 @@ HandoverTest::~HandoverTest() {
 
 void HandoverTest::Start(absl::string_view flags,
                          const std::vector<std::string>& args) {
+  Launch(flags, args);
+  server_->WaitReady();
+}
+
+void HandoverTest::Launch(absl::string_view flags,
+                          const std::vector<std::string>& args) {
   WriteFlags(flags);
   std::vector<std::string> all = {"--flagfile=" + file_,
                                   "--admin=http://127.0.0.1:0", "--control="};
   all.insert(all.end(), args.begin(), args.end());
-  server_.emplace(all, std::vector<std::string>{kOwnAdmin},
-                  "tests/login_server");
+  server_.emplace(all, std::vector<std::string>{kOwnAdmin}, binary_);
   const absl::StatusOr<Endpoint> admin = Endpoint::Parse(
       server_->WaitFor("helper_listening").value("address", ""));
   // A test has nothing to go on with.
   CHECK(admin.ok()) << admin.status() << "\n" << server_->log();
   admin_ = *admin;
-  server_->WaitReady();
 }
 
 void HandoverTest::WriteFlags(absl::string_view flags) {

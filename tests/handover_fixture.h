@@ -65,6 +65,7 @@ class Talkers {
   // Waits until so many more exchanges have been made by all together.
   void Await(int more) const;
   int broken() const { return broken_; }
+  int exchanges() const { return exchanges_; }
 
  private:
   std::atomic<bool> done_{false};
@@ -90,7 +91,7 @@ class Gate {
 
 class HandoverTest : public testing::Test {
  public:
-  HandoverTest();
+  explicit HandoverTest(std::string binary = "tests/login_server");
   ~HandoverTest() override;
 
  protected:
@@ -99,7 +100,10 @@ class HandoverTest : public testing::Test {
   // With a flag file of these lines; `args` are on the command line.
   void Start(absl::string_view flags,
              const std::vector<std::string>& args = {});
+  // The same, and does not wait until it serves.
+  void Launch(absl::string_view flags, const std::vector<std::string>& args);
   void WriteFlags(absl::string_view flags);
+  const std::string& flag_file() const { return file_; }
   ServerProcess& server() { return *server_; }
 
   // SIGHUP; returns the fields of reload_finished.
@@ -123,6 +127,7 @@ class HandoverTest : public testing::Test {
   void AwaitBytesIn(int64_t bytes);
 
  private:
+  const std::string binary_;
   const std::string file_;
   Endpoint admin_;
   std::optional<ServerProcess> server_;

@@ -1,0 +1,118 @@
+// A server for tests of reloads that fail: what its set-up does is told by
+// flags.
+//
+//   greet  answers each line with --greeting. Its option root=DIR names a
+//          folder that must be readable
+//   stuck  reads a line and never answers
+//
+// and the built-in services.
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "baton.h"
+#include "gflags/gflags.h"
+
+DEFINE_string(greeting, "hello", "what greet answers");
+DEFINE_bool(polite, true, "only with a --greeting that is");
+// What happens in the set-up.
+DEFINE_bool(set_up_fails, false, "it does");
+DEFINE_bool(set_up_crashes, false, "it does");
+DEFINE_bool(set_up_hangs, false, "it does");
+// And in that of workers, but not of the probe.
+DEFINE_bool(worker_fails, false, "its set-up does");
+DEFINE_bool(worker_hangs, false, "its set-up does");
+DEFINE_bool(worker_crashes_later, false, "100 ms after its set-up");
+DEFINE_bool(worker_1_crashes, false, "that of slot 1, in its set-up");
+DEFINE_string(worker_1_waits_for, "", "that of slot 1, until there is a file");
+DEFINE_string(worker_hangs_at, "", "if there is this file");
+
+namespace baton {
+namespace {
+
+// "baton: worker 1 (generation 2)", as ps shows it.
+std::string OwnTitle() {
+  std::ifstream file("/proc/self/cmdline");
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// By a signal of which no stack is printed into the log.
+void Crash() { raise(SIGTRAP); }
+
+void Hang() {
+  while (true) pause();
+}
+
+bool Exists(const std::string& path) {
+  return !path.empty() && access(path.c_str(), F_OK) == 0;
+}
+
+absl::Status SetUpWorker(absl::string_view title) {
+  static PeriodicTask later;
+  if (FLAGS_worker_fails) return absl::UnavailableError("no database any more");
+  if (FLAGS_worker_hangs || Exists(FLAGS_worker_hangs_at)) Hang();
+  if (FLAGS_worker_crashes_later) {
+    later = RunAfter(absl::Milliseconds(100), Crash);
+  }
+  if (absl::StrContains(title, "worker 1")) {
+    while (!FLAGS_worker_1_waits_for.empty() &&
+           !Exists(FLAGS_worker_1_waits_for)) {
+      usleep(1000);
+    }
+    if (FLAGS_worker_1_crashes) Crash();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SetUp() {
+  if (FLAGS_polite && FLAGS_greeting == "rude") {
+    return absl::InvalidArgumentError("--greeting=rude contradicts --polite");
+  }
+  if (FLAGS_set_up_fails) return absl::UnavailableError("no database");
+  if (FLAGS_set_up_crashes) Crash();
+  if (FLAGS_set_up_hangs) Hang();
+  const std::string title = OwnTitle();
+  return absl::StrContains(title, "worker") ? SetUpWorker(title)
+                                            : absl::OkStatus();
+}
+
+absl::Status CheckRoot(absl::string_view folder) {
+  const std::string path(folder);
+  if (access(path.c_str(), R_OK | X_OK) == 0) return absl::OkStatus();
+  return absl::PermissionDeniedError("not a folder that can be read");
+}
+
+Task<> Greet(Connection conn) {
+  while (auto line = co_await conn.ReadUntil("\n", 4096, {.idle = true})) {
+    const std::string answer = absl::StrCat(FLAGS_greeting, "\n");
+    if (co_await conn.Write(answer) != IoError::kOk) break;
+  }
+}
+
+Task<> Stuck(Connection conn) {
+  const ReadResult line = co_await conn.ReadUntil("\n", 64, {.idle = true});
+  if (!line) co_return;
+  IoError error = IoError::kOk;
+  while (error == IoError::kOk) error = co_await Sleep(absl::Hours(1));
+}
+
+}  // namespace
+}  // namespace baton
+
+int main(int argc, char** argv) {
+  return baton::Main(argc, argv, [](baton::Services& services) {
+    baton::RegisterBuiltinServices(services);
+    services.Stream("greet", baton::Greet).WithOption("root", baton::CheckRoot);
+    services.Stream("stuck", baton::Stuck);
+    services.OnWorkerStart(baton::SetUp);
+  });
+}
