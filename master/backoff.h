@@ -15,6 +15,8 @@
 //
 // Pure; not thread-safe.
 
+#include <algorithm>
+
 #include "absl/time/time.h"
 
 namespace baton {
@@ -27,6 +29,12 @@ class Backoff {
   static constexpr absl::Duration kLongestWhenAlone = absl::Seconds(1);
   // So long a worker must have served for its slot to have a clean record.
   static constexpr absl::Duration kHealthy = absl::Seconds(60);
+
+  Backoff() = default;
+  // As another one has counted.
+  Backoff(int faults, int early_kills)
+      : faults_(std::clamp(faults, 0, kMaxCount)),
+        early_kills_(std::clamp(early_kills, 0, kMaxCount)) {}
 
   // What to wait after this death. `alone`: the server has one worker.
   absl::Duration AfterFault(bool alone) {
@@ -42,6 +50,7 @@ class Backoff {
   void Healthy() { faults_ = early_kills_ = 0; }
 
   int faults() const { return faults_; }
+  int early_kills() const { return early_kills_; }
 
  private:
   static constexpr int kMaxCount = 16;  // kFirst << 16 is beyond kLongest

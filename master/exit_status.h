@@ -25,6 +25,7 @@ class ExitStatus {
   bool killed_from_outside() const { return signal_ == SIGKILL; }
   int code() const { return code_; }      // 0 if signalled
   int signal() const { return signal_; }  // 0 if exited
+  bool core_dumped() const { return core_dumped_; }
 
   // "exit code 3", "SIGSEGV (core dumped)".
   std::string ToString() const;

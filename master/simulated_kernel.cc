@@ -66,6 +66,8 @@ void SimulatedKernel::Step() {
     AnswerLoad();
   } else if (dice < 76 && open_asked_.has_value()) {
     AnswerOpen();
+  } else if (dice < 76 && TrialUnderWay()) {
+    TrialStep();
   } else if (dice < 86) {
     TimePasses();
   } else if (healing_) {
@@ -99,6 +101,7 @@ void SimulatedKernel::AnswerLoad() {
   if (Chance(50)) settings.workers = asked.configured;
   OpenUpTo(
       WorkersAfterReload(asked.configured, asked.wanted, settings.workers));
+  made_by_[asked.generation] = binary_;
   Feed(event::ConfigLoaded{asked.generation, settings});
 }
 
@@ -259,7 +262,8 @@ void SimulatedKernel::HostileMessage(Process& process) {
 
 void SimulatedKernel::Operator() {
   const int dice = Below(100);
-  if (dice < 30) return Feed(event::ReloadRequested{});
+  if (dice < 20) return Feed(event::ReloadRequested{});
+  if (dice < 30) return Feed(event::UpgradeRequested{});
   if (dice < 50) return Feed(event::ScaleRequested{Chance(50) ? 1 : -1});
   if (dice < 60) return Feed(event::ScaleRequested{0, 1 + Below(5)});
   if (dice < 90) {
@@ -336,6 +340,10 @@ void SimulatedKernel::Heal() {
     }
     if (open_asked_.has_value()) {
       AnswerOpen();
+      idle = false;
+    }
+    if (TrialUnderWay() && canary_ != Canary::kReady) {
+      TrialStep();
       idle = false;
     }
     if (!idle) continue;

@@ -40,6 +40,7 @@ class SimulatedKernel {
 
   const Supervisor& supervisor() const { return supervisor_; }
   int steps() const { return steps_; }
+  int upgrades_taken_back() const { return upgrades_taken_back_; }
 
  private:
   static constexpr int kMostDraining = 4;  // that a configuration allows
@@ -121,6 +122,11 @@ class SimulatedKernel {
   void LoseConnections(Process& process);
   void CheckConnections() const;
   SupervisorSettings RandomSettings();
+  // Upgrade (simulated_upgrade.cc).
+  bool TrialUnderWay() const { return check_asked_ || canary_.has_value(); }
+  void TrialStep();
+  void BecomeOtherBinary();
+  void AnswerLoadAtOnce();
 
   void Feed(const Event& event);
   void Carry(const Action& action);
@@ -141,6 +147,10 @@ class SimulatedKernel {
   void Do(const action::CloseSlot& close);
   void Do(const action::CloseRemoved& close);
   void Do(const action::CloseListeners&);
+  void Do(const action::CheckBinary&);
+  void Do(const action::StartCanary& start);
+  void Do(const action::StopCanary&);
+  void Do(const action::KillTrial&);
   void Do(const action::AnnounceReady&);
   void Do(const action::Exit& exit);
   void Do(const action::Log& log);
@@ -199,6 +209,19 @@ class SimulatedKernel {
   std::set<int> stopped_now_;         // slots, by that event
   std::optional<action::LoadConfig> load_asked_;  // not answered
   std::optional<Generation> reload_going_;  // until commit, drop or rejection
+
+  // Which binary this is, which one it was made from, and which one has made
+  // each configuration.
+  int binary_ = 1;
+  int old_binary_ = 0;
+  int last_binary_ = 1;
+  std::map<Generation, int> made_by_ = {{1, 1}};
+  bool taking_up_ = false;
+  int upgrades_taken_back_ = 0;
+  // Of the binary that is tried: its check, its canary.
+  enum class Canary { kStarts, kReady, kEnds };
+  bool check_asked_ = false;
+  std::optional<Canary> canary_;
 };
 
 }  // namespace baton

@@ -24,7 +24,7 @@ void SimulatedKernel::Feed(const Event& event) {
   stopped_now_.clear();
   for (const Action& action : supervisor_.Handle(now_, event)) Carry(action);
   CHECK(!dropped_in_use_) << "a configuration is dropped that serves";
-  if (answers_.empty()) return;
+  if (answers_.empty()) return BecomeOtherBinary();
   const Event answer = answers_.front();
   answers_.pop_front();
   // Until the next Steer, also if another one came in between.
@@ -43,6 +43,8 @@ void SimulatedKernel::Do(const action::Fork& fork) {
   CHECK_LT(fork.slot, static_cast<int>(group_.size()))
       << "a slot without sockets";
   CHECK(listeners_open_);
+  CHECK_EQ(made_by_.at(fork.generation), binary_)
+      << "a worker of another binary";
   Process process;
   process.id = fork.worker;
   process.slot = fork.slot;
@@ -89,6 +91,7 @@ void SimulatedKernel::Do(const action::LoadConfig& load) {
   load_asked_ = load;
   reload_going_ = load.generation;
   dropped_in_use_ = false;  // a roll back that was overtaken
+  if (taking_up_) AnswerLoadAtOnce();
 }
 
 void SimulatedKernel::Do(const action::CommitConfig& commit) {
@@ -303,8 +306,9 @@ void SimulatedKernel::CheckSlotsServed() {
   for (const SupervisedSlot& slot : supervisor_.slots()) {
     if (slot.generation == 0) continue;
     const bool somebody = slot.current != 0 || slot.incoming != 0;
-    CHECK(somebody || (slot.retry_at > now_ &&
-                       supervisor_.next_deadline() <= slot.retry_at));
+    CHECK(
+        somebody || supervisor_.exec_pending() ||
+        (slot.retry_at > now_ && supervisor_.next_deadline() <= slot.retry_at));
   }
 }
 

@@ -104,6 +104,37 @@ struct RemovedListener {
   AdoptableSockets sockets;
 };
 
+// A reload under way: loaded, and now rolled slot by slot.
+struct SupervisedRoll {
+  Generation target = 0;
+  SupervisorSettings settings;  // workers: as many as are wanted
+  int configured = 0;           // workers, as the configuration has it
+  bool back = false;            // the target has failed
+  std::string reason;
+  int slot = -1;        // in work, -1 = none
+  bool proven = false;  // a new worker has come through its probation
+  // A slot whose forks fail holds the roll up until then.
+  Instant fork_deadline = absl::InfiniteDuration();
+};
+
+// An upgrade under way, in this order.
+enum class UpgradeStage {
+  kChecking,      // the binary says whether it could take over
+  kCanary,        // a worker of it starts
+  kProbation,     // and is watched
+  kCanaryEnding,  // and told to end
+  kExec,          // become that binary
+  kTakenUp,       // in the new binary: load, and roll
+  kGoingBack,     // it has failed: become the old binary again
+  kTakenBack,     // in the old binary: roll back
+};
+struct SupervisedUpgrade {
+  UpgradeStage stage = UpgradeStage::kChecking;
+  Instant deadline = absl::InfiniteDuration();  // of the stage
+  // Why it goes back, if not because of a worker in mid-roll.
+  std::string reason;
+};
+
 }  // namespace baton
 
 #endif  // BATON_MASTER_SUPERVISED_H_

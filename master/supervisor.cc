@@ -34,7 +34,8 @@ Instant Supervisor::next_deadline() const {
     if (worker.adopts_from > now_) consider(worker.adopts_from);
     if (worker.hand_over_at > now_) consider(worker.hand_over_at);
   }
-  if (forks_allowed()) {
+  if (upgrade_.has_value()) consider(upgrade_->deadline);
+  if (forks_allowed() && !exec_pending()) {
     for (const SupervisedSlot& slot : slots_) {
       if (WantsWorker(slot)) consider(slot.retry_at);
     }
@@ -62,6 +63,7 @@ ServerState Supervisor::state() const {
     case Phase::kStarting:
       return ServerState::kStarting;
     case Phase::kUp:
+      if (upgrade_.has_value()) return ServerState::kUpgrading;
       return roll_.has_value() || loading_ != 0 ? ServerState::kReloading
                                                 : ServerState::kRunning;
     case Phase::kDelaying:
@@ -96,6 +98,7 @@ void Supervisor::ExpireDeadlines() {
     FailStart(LateStartReason());
   }
   if (phase_ == Phase::kDelaying && now_ >= delay_until_) BeginDrain();
+  ExpireUpgrade();
   // Again: one that expires may be the failure that makes the server stop, and
   // a stop_timeout of nothing is over at once.
   while (true) {
@@ -113,7 +116,8 @@ void Supervisor::ExpireDeadlines() {
 }
 
 void Supervisor::ForkWhereWanted() {
-  if (!forks_allowed()) return;
+  if (!forks_allowed() || exec_pending()) return;
+  ReplaceForeignWorkers();
   UpdateSteering();  // before somebody is told to accept no more
   for (size_t i = 0; i < slots_.size(); ++i) {
     if (slots_[i].generation == 0) {
@@ -121,7 +125,8 @@ void Supervisor::ForkWhereWanted() {
       if (SupervisedWorker* worker = Find(slots_[i].current)) {
         Retire(*worker, /*shut_down_listeners=*/false);
       }
-    } else if (WantsWorker(slots_[i]) && now_ >= slots_[i].retry_at) {
+    } else if (WantsWorker(slots_[i]) && now_ >= slots_[i].retry_at &&
+               slots_[i].generation != foreign_) {
       ForkWorker(static_cast<int>(i));
     }
   }

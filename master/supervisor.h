@@ -43,6 +43,9 @@
 //     the sockets linger, adopted, until no handshake can be under way in
 //     them; then they are closed, the last slot's first, once nobody has
 //     copies.
+//   * An upgrade lets the new binary check itself, start a worker and come
+//     through its probation; then the master becomes that binary, and the rest
+//     is a reload. If that fails it becomes the old one again, to roll back.
 //   * Too many failures in a minute (crash_loop_limit): like Terminate, and
 //     exit code 4.
 //   * Terminate: drain_delay, then accept no more, then drain within
@@ -64,6 +67,7 @@
 #include <vector>
 
 #include "master/supervised.h"
+#include "master/supervisor_state.h"
 #include "master/supervisor_types.h"
 
 namespace baton {
@@ -82,6 +86,10 @@ class Supervisor {
   static constexpr absl::Duration kHandoverRetry = absl::Milliseconds(500);
   // More than any worker can have, so that no sum of them runs over.
   static constexpr uint64_t kMostConnectionsCut = uint64_t{1} << 32;
+  // After StopCanary, until it is taken for stuck; and between two attempts to
+  // become the old binary again.
+  static constexpr absl::Duration kCanaryGrace = absl::Seconds(2);
+  static constexpr absl::Duration kExecRetry = absl::Seconds(1);
   // Between a worker's channel closing and its exit.
   static constexpr absl::Duration kBrokenGrace = absl::Milliseconds(500);
   // After SIGKILL, until a stop goes on without the exit (a process in
@@ -106,6 +114,9 @@ class Supervisor {
 
   // `settings` are those of generation 1.
   explicit Supervisor(const SupervisorSettings& settings);
+  // Goes on where another one, of another binary perhaps, has given its State()
+  // when its exec_wanted() said so. The first event is TakenUp.
+  explicit Supervisor(const SupervisorState& state);
 
   std::vector<Action> Handle(Instant now, const Event& event);
 
@@ -153,6 +164,19 @@ class Supervisor {
   uint64_t handovers_broken() const { return handovers_broken_; }
   bool exited() const { return phase_ == Phase::kExited; }
 
+  // --- Upgrade.
+
+  // When all actions have been carried out: become another binary, and take
+  // State() along.
+  enum class ExecTo { kNewBinary, kOldBinary };
+  std::optional<ExecTo> exec_wanted() const;
+  // Is wanted as soon as it can be, and nobody is forked before.
+  bool exec_pending() const {
+    return UpgradeIs(UpgradeStage::kExec) ||
+           UpgradeIs(UpgradeStage::kGoingBack);
+  }
+  SupervisorState State() const;
+
  private:
   enum class Phase {
     kIdle,      // before Start
@@ -162,19 +186,6 @@ class Supervisor {
     kDraining,
     kQuitting,
     kExited,
-  };
-
-  // A reload under way: loaded, and now rolled slot by slot.
-  struct Roll {
-    Generation target = 0;
-    SupervisorSettings settings;  // workers: as many as are wanted
-    int configured = 0;           // workers, as the configuration has it
-    bool back = false;            // the target has failed
-    std::string reason;
-    int slot = -1;        // in work, -1 = none
-    bool proven = false;  // a new worker has come through its probation
-    // A slot whose forks fail holds the roll up until then.
-    Instant fork_deadline = absl::InfiniteDuration();
   };
 
   // Events (in the file of their subject).
@@ -203,6 +214,12 @@ class Supervisor {
   void On(const event::ReloadRequested&);
   void On(const event::ConfigLoaded& event);
   void On(const event::ConfigRejected& event);
+  void On(const event::UpgradeRequested&);
+  void On(const event::BinaryChecked& event);
+  void On(const event::CanaryReady&);
+  void On(const event::CanaryEnded& event);
+  void On(const event::ExecFailed& event);
+  void On(const event::TakenUp&);
   void On(const event::TerminateRequested&);
   void On(const event::QuitRequested&);
   void On(const event::Timer&) {}
@@ -309,6 +326,24 @@ class Supervisor {
     return roll_.has_value() && !roll_->back && roll_->target == generation;
   }
 
+  // Upgrade (supervisor_upgrade.cc).
+  void StartUpgrade();
+  void ExpireUpgrade();
+  void SetUpgradeStage(UpgradeStage stage,
+                       Instant deadline = absl::InfiniteDuration());
+  void EndUpgrade(ReloadResult::Outcome outcome, const std::string& reason);
+  void AbandonUpgrade();
+  void GoBack(const std::string& reason);
+  bool UpgradeIs(UpgradeStage stage) const {
+    return upgrade_.has_value() && upgrade_->stage == stage;
+  }
+  void ReplaceForeignWorkers();
+  // Nothing else changes the configuration or the number of slots meanwhile.
+  bool settled() const {
+    return phase_ == Phase::kUp && !roll_.has_value() && loading_ == 0 &&
+           opening_ == 0 && !upgrade_.has_value();
+  }
+
   // Stop (supervisor_stop.cc).
   void CountFailure();
   void BeginDrain();
@@ -352,7 +387,12 @@ class Supervisor {
   Instant steer_at_ = absl::ZeroDuration();
   std::map<SocketsId, RemovedListener> removed_;
   int removals_asked_ = 0;  // ListenersRemoved to come
-  std::optional<Roll> roll_;
+  std::optional<SupervisedRoll> roll_;
+  bool upgrade_pending_ = false;
+  std::optional<SupervisedUpgrade> upgrade_;
+  // The generation of the other binary, while both have workers; 0 = none.
+  Generation foreign_ = 0;
+  Instant retry_exec_at_ = absl::ZeroDuration();
   std::optional<ReloadResult> last_reload_;
 
   Instant start_deadline_ = absl::InfiniteDuration();

@@ -1,6 +1,7 @@
 // The supervisor's reload: load, roll slot by slot, commit or roll back.
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
@@ -28,6 +29,7 @@ void Supervisor::StartReload() {
 void Supervisor::On(const event::ConfigRejected& event) {
   CHECK_EQ(event.generation, loading_) << "nobody asked for it";
   loading_ = 0;
+  if (upgrade_.has_value()) return GoBack(event.reason);
   FinishReload(ReloadResult::Outcome::kRejected, event.reason,
                event.generation);
 }
@@ -52,11 +54,12 @@ void Supervisor::On(const event::ConfigLoaded& event) {
     return FinishReload(ReloadResult::Outcome::kRejected,
                         "the server is stopping", event.generation);
   }
-  Roll roll;
+  SupervisedRoll roll;
   roll.target = event.generation;
   roll.settings = event.settings;
   roll.settings.workers = workers;
   roll.configured = event.settings.workers;
+  roll.proven = upgrade_.has_value();  // by the canary
   roll_ = roll;
 }
 
@@ -118,12 +121,14 @@ bool Supervisor::RollSlotWaitsForFork() const {
 }
 
 void Supervisor::AdvanceRoll() {
-  if (!forks_allowed()) return;
+  if (!forks_allowed() || exec_pending()) return;
   while (roll_.has_value()) {
     if (RollSlotWaitsForFork() && now_ >= roll_->fork_deadline) {
       const std::string& error = slots_[roll_->slot].fork_error;
+      roll_->fork_deadline = absl::InfiniteDuration();
       BeginRollBack(error.empty() ? "no new worker within ready_timeout"
                                   : error);
+      if (exec_pending()) return;
       ForkWhereWanted();
     }
     if (roll_->slot >= 0) {
@@ -150,10 +155,8 @@ void Supervisor::AdvanceRoll() {
     }
     ForkWhereWanted();
   }
-  if (reload_pending_ && phase_ == Phase::kUp && loading_ == 0 &&
-      opening_ == 0) {
-    StartReload();
-  }
+  if (upgrade_pending_ && settled()) StartUpgrade();
+  if (reload_pending_ && settled()) StartReload();
 }
 
 // Then its listeners must not go yet.
@@ -168,6 +171,11 @@ bool Supervisor::LeavingGenerationAccepts() const {
 
 void Supervisor::BeginRollBack(const std::string& reason) {
   CHECK(!roll_->back);
+  if (UpgradeIs(UpgradeStage::kTakenUp)) {
+    // About to stop, it makes do with who is there.
+    if (phase_ != Phase::kUp) return;
+    GoBack(reason);
+  }
   roll_->back = true;
   roll_->reason = reason;
   roll_->slot = -1;
@@ -198,7 +206,7 @@ void Supervisor::BeginRollBack(const std::string& reason) {
 }
 
 void Supervisor::FinishRoll() {
-  const Roll roll = *roll_;
+  const SupervisedRoll roll = *roll_;
   roll_.reset();
   // A listener that came, or came back, has as many sockets as slots since.
   if (steered_ != kNotSteered) steered_ = 0;
@@ -219,7 +227,9 @@ void Supervisor::FinishRoll() {
 void Supervisor::FinishReload(ReloadResult::Outcome outcome,
                               const std::string& reason,
                               Generation generation) {
-  last_reload_ = ReloadResult{outcome, reason, generation};
+  const bool upgrade = std::exchange(upgrade_, std::nullopt).has_value();
+  foreign_ = 0;
+  last_reload_ = ReloadResult{outcome, reason, generation, upgrade};
   ++reloads_finished_;
   std::vector<std::pair<const char*, action::Log::Value>> fields = {
       {"outcome", std::string(ReloadOutcomeName(outcome))},
@@ -227,7 +237,7 @@ void Supervisor::FinishReload(ReloadResult::Outcome outcome,
   if (!reason.empty()) fields.emplace_back("reason", reason);
   Log(outcome == ReloadResult::Outcome::kOk ? Severity::kInfo
                                             : Severity::kWarning,
-      "reload_finished", std::move(fields));
+      upgrade ? "upgrade_finished" : "reload_finished", std::move(fields));
 }
 
 }  // namespace baton

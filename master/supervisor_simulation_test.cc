@@ -41,6 +41,8 @@ struct Tally {
   int reloads_ok = 0;
   int reloads_rolled_back = 0;
   int reloads_rejected = 0;
+  int upgrades_ok = 0;
+  int upgrades_taken_back = 0;
 };
 
 void Live(uint32_t seed, Tally& tally) {
@@ -58,6 +60,11 @@ void Live(uint32_t seed, Tally& tally) {
     ++tally.settled;
     const auto& last = kernel.supervisor().last_reload();
     if (!last.has_value()) continue;
+    if (last->upgrade) {
+      tally.upgrades_ok += last->outcome == ReloadResult::Outcome::kOk;
+      tally.upgrades_taken_back += kernel.upgrades_taken_back();
+      continue;
+    }
     tally.reloads_ok += last->outcome == ReloadResult::Outcome::kOk;
     tally.reloads_rolled_back +=
         last->outcome == ReloadResult::Outcome::kRolledBack;
@@ -82,13 +89,16 @@ TEST(SupervisorSimulationTest, NoRandomLifeBreaksAnInvariant) {
   std::cout << tally.steps << " steps in " << tally.runs << " runs, settled "
             << tally.settled << " times; last reload then ok "
             << tally.reloads_ok << ", rolled back " << tally.reloads_rolled_back
-            << ", rejected " << tally.reloads_rejected << "; ended early "
-            << tally.ended_by_themselves << "\n";
+            << ", rejected " << tally.reloads_rejected << ", upgrades ok "
+            << tally.upgrades_ok << ", taken back " << tally.upgrades_taken_back
+            << "; ended early " << tally.ended_by_themselves << "\n";
   // A simulation that never gets far proves nothing.
   EXPECT_GT(tally.settled, tally.runs / 4);
   EXPECT_GT(tally.reloads_ok, 0);
   EXPECT_GT(tally.reloads_rolled_back, 0);
   EXPECT_GT(tally.reloads_rejected, 0);
+  EXPECT_GT(tally.upgrades_ok, 0);
+  EXPECT_GT(tally.upgrades_taken_back, 0);
 }
 
 }  // namespace

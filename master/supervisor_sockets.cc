@@ -33,10 +33,7 @@ void Supervisor::On(const event::ScaleRequested& event) {
 }
 
 void Supervisor::ApplyScale() {
-  if (phase_ != Phase::kUp || roll_.has_value() || loading_ != 0 ||
-      opening_ != 0) {
-    return;
-  }
+  if (!settled()) return;
   const int wanted = std::max(
       std::exchange(scale_to_, std::nullopt).value_or(settings_.workers) +
           std::exchange(pending_scale_, 0),

@@ -16,6 +16,7 @@ void Supervisor::On(const event::TerminateRequested&) {
     if (now_ - stop_asked_at_ > kSecondTerminate) BeginQuit();
     return;
   }
+  AbandonUpgrade();
   stop_asked_at_ = now_;
   phase_ = Phase::kDelaying;
   delay_until_ = now_ + settings_.drain_delay;
@@ -47,6 +48,7 @@ void Supervisor::CountFailure() {
 }
 
 void Supervisor::BeginDrain() {
+  AbandonUpgrade();
   phase_ = Phase::kDraining;
   stop_deadline_ = now_ + settings_.stop_timeout;
   if (roll_.has_value()) {
@@ -78,8 +80,10 @@ void Supervisor::EndServing(SupervisedWorker& worker) {
 }
 
 void Supervisor::BeginQuit() {
+  AbandonUpgrade();
   phase_ = Phase::kQuitting;
   roll_.reset();
+  upgrade_.reset();
   for (auto& [id, worker] : workers_) EndWorker(worker);
 }
 

@@ -12,6 +12,8 @@ const char* ServerStateName(ServerState state) {
       return "running";
     case ServerState::kReloading:
       return "reloading";
+    case ServerState::kUpgrading:
+      return "upgrading";
     case ServerState::kStopping:
       return "stopping";
   }

@@ -193,6 +193,25 @@ struct ConfigRejected {
   std::string reason;
 };
 
+// To become the binary that is on disk now.
+struct UpgradeRequested {};
+// The outcome of an action::CheckBinary; empty: it will do.
+struct BinaryChecked {
+  std::string refusal;
+};
+// Of the worker that an action::StartCanary has started, or could not.
+struct CanaryReady {};
+struct CanaryEnded {
+  std::string how;
+};
+// The process should have become another binary (Supervisor::exec_wanted()) and
+// has not.
+struct ExecFailed {
+  std::string reason;
+};
+// The process has become another binary, with the state of the one before.
+struct TakenUp {};
+
 struct TerminateRequested {};  // SIGTERM, SIGINT
 struct QuitRequested {};       // SIGQUIT
 
@@ -210,6 +229,8 @@ using Event = std::variant<
     event::WorkerExited, event::SteerFailed, event::ListenersRemoved,
     event::ScaleRequested, event::SlotsOpened, event::SlotsRefused,
     event::ReloadRequested, event::ConfigLoaded, event::ConfigRejected,
+    event::UpgradeRequested, event::BinaryChecked, event::CanaryReady,
+    event::CanaryEnded, event::ExecFailed, event::TakenUp,
     event::TerminateRequested, event::QuitRequested, event::Timer>;
 
 namespace action {
@@ -304,6 +325,18 @@ struct CloseRemoved {
 // The server stops: shut down and close every listener.
 struct CloseListeners {};
 
+// Have the binary on disk say whether it could take over. Answered by
+// BinaryChecked, at once or later.
+struct CheckBinary {};
+// Start a worker of that binary, without listeners. Answered by CanaryReady,
+// and in the end by CanaryEnded.
+struct StartCanary {
+  Generation generation;
+};
+// It has shown what it should: let it end.
+struct StopCanary {};
+// End what CheckBinary and StartCanary have started, at once and unanswered.
+struct KillTrial {};
 // All workers serve for the first time.
 struct AnnounceReady {};
 
@@ -325,14 +358,14 @@ struct Log {
 
 }  // namespace action
 
-using Action =
-    std::variant<action::Fork, action::Serve, action::StopAccepting,
-                 action::Drain, action::StopWorker, action::HandOver,
-                 action::Kill, action::Adopt, action::Release,
-                 action::OpenSlots, action::Steer, action::LoadConfig,
-                 action::CommitConfig, action::DropConfig, action::CloseSlot,
-                 action::CloseRemoved, action::CloseListeners,
-                 action::AnnounceReady, action::Exit, action::Log>;
+using Action = std::variant<
+    action::Fork, action::Serve, action::StopAccepting, action::Drain,
+    action::StopWorker, action::HandOver, action::Kill, action::Adopt,
+    action::Release, action::OpenSlots, action::Steer, action::LoadConfig,
+    action::CommitConfig, action::DropConfig, action::CloseSlot,
+    action::CloseRemoved, action::CloseListeners, action::CheckBinary,
+    action::StartCanary, action::StopCanary, action::KillTrial,
+    action::AnnounceReady, action::Exit, action::Log>;
 
 // A number that was set by signal holds until --workers itself changes.
 inline int WorkersAfterReload(int configured_before, int wanted,
@@ -340,7 +373,13 @@ inline int WorkersAfterReload(int configured_before, int wanted,
   return configured_now == configured_before ? wanted : configured_now;
 }
 
-enum class ServerState { kStarting, kRunning, kReloading, kStopping };
+enum class ServerState {
+  kStarting,
+  kRunning,
+  kReloading,
+  kUpgrading,
+  kStopping
+};
 
 struct ReloadResult {
   enum class Outcome { kOk, kRejected, kRolledBack };
@@ -348,6 +387,7 @@ struct ReloadResult {
   Outcome outcome = Outcome::kOk;
   std::string reason;         // empty if ok
   Generation generation = 0;  // that the reload would have been or is
+  bool upgrade = false;       // it came with another binary
 };
 
 // "running", "rolled_back": as the status shows them.
