@@ -62,6 +62,8 @@ struct Config {
   // Not wrong, but hardly what was meant. Sentences, for the log.
   std::vector<std::string> warnings;
 
+  // Of the flag file, as they were.
+  std::string file_bytes;
   // What it was made of, in the order of precedence: see
   // ConfigLoader::Activate().
   std::vector<FlagSetting> settings;

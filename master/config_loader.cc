@@ -111,6 +111,7 @@ absl::StatusOr<std::shared_ptr<const Config>> ConfigLoader::Load(
   if (!config.ok()) return config.status();
   config->warnings.insert(config->warnings.begin(), warnings_.begin(),
                           warnings_.end());
+  config->file_bytes = std::string(file_bytes);
   config->settings = std::move(settings);
   auto loaded = std::make_shared<const Config>(*std::move(config));
   const absl::Status activated = Activate(*loaded);

@@ -13,8 +13,8 @@
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "master/helper_process.h"
+#include "master/helpers_running.h"
 #include "net/errno_status.h"
-#include "net/fd_inlet.h"
 #include "worker/log_event.h"
 
 namespace baton {
@@ -84,34 +84,6 @@ constexpr HelperKind kKinds[] = {HelperKind::kAdmin, HelperKind::kControl};
 
 }  // namespace
 
-struct Helpers::Running {
-  Running(Helpers* helpers, uint64_t new_id, HelperKind new_kind,
-          HelperProcess forked)
-      : id(new_id),
-        kind(new_kind),
-        helper(std::move(forked)),
-        channel_inlet(helpers, &Helpers::OnChannel, id),
-        inquiry_inlet(helpers, &Helpers::OnInquiries, id),
-        exit_inlet(helpers, &Helpers::OnExit, id) {}
-
-  absl::Status Watch(EventLoop& loop) {
-    absl::Status status = channel_inlet.Watch(loop, helper.channel.fd());
-    if (status.ok()) status = inquiry_inlet.Watch(loop, helper.inquiries.fd());
-    if (status.ok()) status = exit_inlet.Watch(loop, helper.process.pidfd());
-    return status;
-  }
-
-  const uint64_t id;
-  const HelperKind kind;
-  HelperProcess helper;
-  FdInlet<Helpers, uint64_t>
-      channel_inlet;  // all three watch what `helper` owns
-  FdInlet<Helpers, uint64_t> inquiry_inlet;
-  FdInlet<Helpers, uint64_t> exit_inlet;
-  // To be told to leave when this one serves.
-  uint64_t predecessor = 0;
-};
-
 Helpers::Helpers(const Host& host, OnInquiry on_inquiry)
     : host_(host),
       on_inquiry_(std::move(on_inquiry)),
@@ -141,7 +113,7 @@ absl::Status Helpers::Load(Generation generation,
   return absl::OkStatus();
 }
 
-void Helpers::Commit(Generation generation) {
+void Helpers::Commit(Generation generation, bool restart) {
   const Generation before = std::exchange(committed_, generation);
   for (auto& [kind, state] : kinds_) {
     const std::vector<ListenUrl> urls = state.listeners.Urls(generation);
@@ -156,7 +128,7 @@ void Helpers::Commit(Generation generation) {
     for (const SocketsId removed : state.listeners.TakeRemoved()) {
       state.listeners.CloseRemoved(removed);
     }
-    if (same) continue;
+    if (same && !restart) continue;
     for (const ListenUrl& url : urls) {
       LogEvent("helper_listening")
           .Field("helper", HelperName(kind))
@@ -201,12 +173,22 @@ void Helpers::Start(HelperKind kind) {
   state.retry->Start(delay);
 }
 
+// That of the generation which serves may be another binary's.
+absl::StatusOr<const Config*> Helpers::ConfigForFork() const {
+  const auto committed = configs_.find(committed_);
+  if (committed != configs_.end()) return committed->second.get();
+  if (configs_.empty()) return absl::UnavailableError("no configuration yet");
+  return configs_.rbegin()->second.get();
+}
+
 absl::Status Helpers::Fork(HelperKind kind) {
   Kind& state = kinds_[kind];
+  const absl::StatusOr<const Config*> config = ConfigForFork();
+  if (!config.ok()) return config.status();
   HelperSpec spec;
   spec.kind = kind;
   spec.generation = committed_;
-  spec.config = configs_.at(committed_).get();
+  spec.config = *config;
   spec.log = &host_.log;
   spec.listeners = state.listeners.ForSlot(committed_, 0);
   absl::StatusOr<HelperProcess> forked = ForkHelper(spec);

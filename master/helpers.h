@@ -38,6 +38,7 @@
 #include "master/listener_slots.h"
 #include "master/supervisor_types.h"
 #include "net/event_loop.h"
+#include "nlohmann/json.hpp"
 #include "worker/channel_messages.h"
 #include "worker/log_line.h"
 #include "worker/log_sink.h"
@@ -67,11 +68,18 @@ class Helpers {
   // Errors name the address, the call and the errno, and leave all as it was.
   absl::Status Load(Generation generation,
                     std::shared_ptr<const Config> config);
-  void Commit(Generation generation);
+  // `restart`: also those whose addresses are the same, which run another
+  // binary.
+  void Commit(Generation generation, bool restart = false);
   void Drop(Generation generation);
 
   // Nothing happens if the asker is gone.
   void Reply(const Asker& asker, Answer answer);
+
+  // All of this for another binary, which takes it over (ListenerSlots). There
+  // it takes a Commit of its own to start helpers of its own.
+  nlohmann::json State(std::vector<int>& fds) const;
+  absl::Status TakeOver(const nlohmann::json& state);
 
   void ReopenLog(int fd, LogFormat format);
   bool IsHelper(pid_t pid) const;
@@ -92,6 +100,7 @@ class Helpers {
 
   void Start(HelperKind kind);
   absl::Status Fork(HelperKind kind);
+  absl::StatusOr<const Config*> ConfigForFork() const;
   void Retire(Running& helper);
   void Send(Running& helper, const ChannelMessage& message);
   void OnChannel(uint64_t id);

@@ -47,6 +47,7 @@
 #include "net/listen_socket.h"
 #include "net/listen_url.h"
 #include "net/unique_fd.h"
+#include "nlohmann/json.hpp"
 #include "worker/sockets_id.h"
 
 namespace baton {
@@ -122,6 +123,12 @@ class ListenerSlots {
   std::vector<ListenUrl> Urls(Generation generation) const;
   // Those whose address no other generation has.
   std::vector<ListenUrl> NewUrls(Generation generation) const;
+
+  // All of this for another binary (handoff.h), which needs `fds` to be open.
+  // It takes them over into an object that is empty, or fails; what is of the
+  // wrong type throws, as the library does.
+  nlohmann::json State(std::vector<int>& fds) const;
+  absl::Status TakeOver(const nlohmann::json& state);
 
  private:
   // All sockets of one address.

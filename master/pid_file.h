@@ -34,6 +34,11 @@ class PidFile {
   // Errors: AlreadyExists with the holder's PID; else the errno's code.
   static absl::StatusOr<PidFile> Lock(absl::string_view path);
 
+  // One that this process has locked, as another binary: the lock stays.
+  static PidFile TakeOver(absl::string_view path, UniqueFd fd) {
+    return PidFile(std::string(path), std::move(fd));
+  }
+
   PidFile(PidFile&& other) = default;
   PidFile& operator=(PidFile&& other) = delete;
   ~PidFile();
@@ -41,6 +46,8 @@ class PidFile {
   // The calling process's PID.
   absl::Status Write();
 
+  const std::string& path() const { return path_; }
+  int fd() const { return fd_.get(); }
   // Whether that is another name of this file, or its own.
   bool IsAt(const std::string& path) const;
 

@@ -45,6 +45,12 @@ class Process {
   // Errors: the errno's code (EAGAIN: too many processes; ENOMEM; EMFILE).
   static absl::StatusOr<Process> Fork(absl::FunctionRef<int()> child_main);
 
+  // A child of the binary that this process was before an exec. Its pidfd must
+  // not be another process's.
+  static Process TakeOver(pid_t pid, UniqueFd pidfd) {
+    return Process(pid, std::move(pidfd));
+  }
+
   Process(Process&&) = default;
   Process& operator=(Process&&) = default;
 

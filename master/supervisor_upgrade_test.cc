@@ -49,8 +49,7 @@ class SupervisorUpgradeTest : public testing::Test {
   void TakeUp(SupervisorSettings settings = TwoWorkers()) {
     ProveBinary();
     BecomeOther();
-    const Generation generation =
-        driver_.Only<action::LoadConfig>().generation;
+    const Generation generation = driver_.Only<action::LoadConfig>().generation;
     driver_.Do(event::ConfigLoaded{generation, settings});
   }
 
@@ -193,9 +192,7 @@ TEST_F(SupervisorUpgradeTest, AsksForScalingAndReloadsWaitForItsEnd) {
   BecomeOther();
   driver_.Do(event::ConfigLoaded{2, TwoWorkers()});
   RollSlot(0);
-  driver_.actions.clear();
   RollSlot(1);
-  driver_.Do(event::Timer{});
   EXPECT_EQ(driver_.Only<action::OpenSlots>().slots, 3);
 }
 

@@ -94,7 +94,7 @@ absl::StatusOr<WorkerProcess> ForkWorker(const WorkerSpec& spec) {
       [&] { return WorkerMain(spec, std::move(ends->second), *file, master); });
   if (!process.ok()) return process.status();
   return WorkerProcess{*std::move(process), std::move(ends->first),
-                       *std::move(view)};
+                       *std::move(view), *std::move(file)};
 }
 
 }  // namespace baton

@@ -39,6 +39,7 @@ struct WorkerProcess {
   Process process;
   FdChannel channel;
   ScoreboardView scoreboard;
+  UniqueFd scoreboard_file;  // for another binary's view
 };
 
 // Errors: the errno's code, naming the call that failed.

@@ -37,8 +37,6 @@ enum class Type : uint16_t {
   kPinned = 76,
 };
 
-// The version of every type so far.
-constexpr uint16_t kVersion = 1;
 constexpr size_t kHeaderBytes = 8;
 constexpr uint64_t kForeverMs = std::numeric_limits<uint64_t>::max();
 
@@ -241,7 +239,7 @@ std::string EncodeMessage(const ChannelMessage& message) {
   const Encoded encoded = std::visit(Encoder{}, message);
   std::string out;
   PutInt<uint16_t>(out, static_cast<uint16_t>(encoded.type));
-  PutInt<uint16_t>(out, kVersion);
+  PutInt<uint16_t>(out, kChannelVersion);
   PutInt<uint32_t>(out, static_cast<uint32_t>(encoded.payload.size()));
   return out + encoded.payload;
 }
@@ -266,7 +264,8 @@ absl::StatusOr<DecodedMessage> DecodeMessage(absl::string_view packet) {
         absl::StrCat("channel message of type ", type, " has version 0"));
   }
   WireReader fields(header.rest());
-  DecodedMessage decoded{DecodePayload(type, fields), version > kVersion};
+  DecodedMessage decoded{DecodePayload(type, fields),
+                         version > kChannelVersion};
   if (fields.failed()) {
     return absl::InvalidArgumentError(
         absl::StrCat("channel message ", MessageName(decoded.message),

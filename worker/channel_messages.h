@@ -236,6 +236,9 @@ using ChannelMessage =
                  HandoverBrokenMessage, PinnedMessage, ReleasedMessage,
                  AdoptFailedMessage, FullMessage, UnknownMessage>;
 
+// The version of every type so far.
+inline constexpr uint16_t kChannelVersion = 1;
+
 // Longer packets are not ours.
 inline constexpr size_t kMaxChannelMessageBytes = 4096;
 

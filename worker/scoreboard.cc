@@ -22,27 +22,28 @@
 #include "glog/logging.h"
 #include "net/errno_status.h"
 #include "worker/application_metrics.h"
+#include "worker/scoreboard_fields.h"
 
 namespace baton {
 namespace {
+
+using scoreboard_internal::IsCount;
+using scoreboard_internal::kApplicationOffset;
+using scoreboard_internal::kCountersOffset;
+using scoreboard_internal::Kind;
+using scoreboard_internal::KnownField;
+using scoreboard_internal::KnownFields;
+using scoreboard_internal::kOwnCells;
+using scoreboard_internal::kPageBytes;
 
 constexpr uint64_t kMagic = 0x31304253'6e746142;  // "BatnSB01"
 // Changes when the header or an entry changes shape, not when fields come.
 constexpr uint32_t kLayoutVersion = 1;
 constexpr int kSeals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 
-constexpr size_t kPageBytes = 4096;
-constexpr size_t kCountersOffset = 4 * kPageBytes;
-constexpr size_t kApplicationOffset =
-    kCountersOffset +
-    (sizeof(WorkerCounters) + kPageBytes - 1) / kPageBytes * kPageBytes;
 // A scoreboard of another build may be larger than ours, within reason.
 constexpr off_t kMaxFileBytes = 1 << 20;
 constexpr uint32_t kMaxFields = 4096;
-
-// A counter only grows; a level goes up and down; a real is a level that is a
-// double. All are 64 bits wide.
-enum class Kind : uint32_t { kCounter = 1, kLevel = 2, kReal = 3 };
 
 struct Header {
   uint64_t magic;
@@ -58,133 +59,6 @@ struct Entry {
   Kind kind;
 };
 static_assert(sizeof(Header) == 16 && sizeof(Entry) == 64);
-
-// A field that this build knows.
-struct KnownField {
-  std::string name;
-  size_t offset;  // in the file
-  uint32_t cells;
-  Kind kind;
-  size_t target;  // among the cells of a snapshot
-};
-
-constexpr absl::string_view kSumSuffix = ".sum";
-
-constexpr size_t kOwnCells = sizeof(WorkerNumbers) / sizeof(uint64_t);
-static_assert(sizeof(WorkerNumbers) % sizeof(uint64_t) == 0);
-
-// A member of WorkerNumbers, and where the worker counts it.
-#define BATON_FIELD(member, place, kind)                                 \
-  KnownField {                                                           \
-    #member, kCountersOffset + offsetof(WorkerCounters, place), 1, kind, \
-        offsetof(WorkerNumbers, member) / sizeof(uint64_t)               \
-  }
-
-// The buckets of one, and its sum.
-#define BATON_HISTOGRAM(member, place)                                      \
-  KnownField{#member, kCountersOffset + offsetof(WorkerCounters, place),    \
-             kBucketsOf<decltype(WorkerNumbers::member)>, Kind::kCounter,   \
-             offsetof(WorkerNumbers, member) / sizeof(uint64_t)},           \
-      KnownField {                                                          \
-    #member ".sum",                                                         \
-        kCountersOffset + offsetof(WorkerCounters, place) +                 \
-            kBucketsOf<decltype(WorkerNumbers::member)> * sizeof(uint64_t), \
-        1, Kind::kReal,                                                     \
-        offsetof(WorkerNumbers, member) / sizeof(uint64_t) +                \
-            kBucketsOf<decltype(WorkerNumbers::member)>                     \
-  }
-
-template <typename Cells>
-constexpr uint32_t kBucketsOf = std::tuple_size_v<Cells> - 1;
-
-std::vector<KnownField> OwnFields() {
-  constexpr Kind kCounter = Kind::kCounter;
-  constexpr Kind kLevel = Kind::kLevel;
-  return {
-      BATON_FIELD(connections, traffic.open, kLevel),
-      BATON_FIELD(accepted, traffic.accepted, kCounter),
-      BATON_FIELD(closed, traffic.closed, kCounter),
-      BATON_FIELD(requests, traffic.requests, kCounter),
-      BATON_FIELD(bytes_in, traffic.bytes_in, kCounter),
-      BATON_FIELD(bytes_out, traffic.bytes_out, kCounter),
-      BATON_FIELD(datagrams_in, traffic.datagrams_in, kCounter),
-      BATON_FIELD(datagrams_out, traffic.datagrams_out, kCounter),
-      BATON_FIELD(datagrams_dropped, traffic.datagrams_dropped, kCounter),
-      BATON_FIELD(handed_over, traffic.handed_over, kCounter),
-      BATON_FIELD(received, traffic.received, kCounter),
-      BATON_FIELD(handover_refused, traffic.handover_refused, kCounter),
-      BATON_FIELD(handover_later, traffic.handover_later, kCounter),
-      BATON_FIELD(reaped_idle, traffic.reaped_idle, kCounter),
-      BATON_FIELD(read_timeouts, traffic.read_timeouts, kCounter),
-      BATON_FIELD(write_timeouts, traffic.write_timeouts, kCounter),
-      BATON_FIELD(buffers_refused, traffic.buffers_refused, kCounter),
-      BATON_FIELD(refused_per_ip, traffic.refused_per_ip, kCounter),
-      BATON_FIELD(accept_pauses, traffic.accept_pauses, kCounter),
-      BATON_FIELD(accept_errors, traffic.accept_errors, kCounter),
-      BATON_FIELD(outbound, traffic.outbound, kCounter),
-      BATON_FIELD(outbound_open, traffic.outbound_open, kLevel),
-      BATON_FIELD(stale_events, stale_events, kCounter),
-      BATON_FIELD(http_responses_2xx, http.responses_2xx, kCounter),
-      BATON_FIELD(http_responses_3xx, http.responses_3xx, kCounter),
-      BATON_FIELD(http_responses_4xx, http.responses_4xx, kCounter),
-      BATON_FIELD(http_responses_5xx, http.responses_5xx, kCounter),
-      BATON_FIELD(http_rejected, http.rejected, kCounter),
-      BATON_FIELD(http_timeouts, http.timeouts, kCounter),
-      BATON_FIELD(http_handler_failures, http.handler_failures, kCounter),
-      BATON_HISTOGRAM(http_request_nanos, http.request_nanos),
-      BATON_HISTOGRAM(http_response_bytes, http.response_bytes),
-      BATON_FIELD(job_threads, jobs.threads, kLevel),
-      BATON_FIELD(jobs_queued, jobs.queued, kLevel),
-      BATON_FIELD(jobs_run, jobs.run, kCounter),
-      BATON_FIELD(jobs_refused, jobs.refused, kCounter),
-      BATON_FIELD(log_lines_dropped, log_lines_dropped, kCounter),
-      BATON_HISTOGRAM(turn_nanos, turn_nanos),
-      BATON_FIELD(state, state, kLevel),
-      BATON_FIELD(turns, heartbeat.turns, kLevel),
-      BATON_FIELD(waiting, heartbeat.waiting, kLevel),
-  };
-}
-
-#undef BATON_FIELD
-#undef BATON_HISTOGRAM
-
-// The sum of a histogram is a field of its own.
-std::vector<KnownField> FieldsOf(const MetricDefinition& metric) {
-  const std::string name = absl::StrCat("app ", metric.name);
-  const auto field = [&](size_t first, size_t cells, Kind kind,
-                         absl::string_view suffix) {
-    const size_t cell = metric.first_cell + first;
-    return KnownField{absl::StrCat(name, suffix),
-                      kApplicationOffset + cell * sizeof(uint64_t),
-                      static_cast<uint32_t>(cells), kind, kOwnCells + cell};
-  };
-  switch (metric.type) {
-    case MetricType::kCounter:
-      return {field(0, 1, Kind::kCounter, "")};
-    case MetricType::kGauge:
-      return {field(0, 1, Kind::kReal, "")};
-    case MetricType::kHistogram:
-      return {field(0, metric.cells - 1, Kind::kCounter, ""),
-              field(metric.cells - 1, 1, Kind::kReal, kSumSuffix)};
-  }
-  LOG(FATAL) << "metric type " << static_cast<int>(metric.type);
-  return {};
-}
-
-// Those of the server, and those of the application that has been linked with
-// it.
-const std::vector<KnownField>& KnownFields() {
-  static const auto& fields = *new std::vector<KnownField>([] {
-    std::vector<KnownField> all = OwnFields();
-    for (const MetricDefinition& metric : ApplicationMetrics()) {
-      for (KnownField& field : FieldsOf(metric)) {
-        all.push_back(std::move(field));
-      }
-    }
-    return all;
-  }());
-  return fields;
-}
 
 size_t FileBytes() {
   return kApplicationOffset +
@@ -252,9 +126,12 @@ double TameReal(uint64_t cell) {
   return std::isfinite(value) ? std::clamp(value, -kLimit, kLimit) : 0;
 }
 
+absl::string_view NameOf(const Entry& entry) {
+  return absl::string_view(entry.name, strnlen(entry.name, sizeof(entry.name)));
+}
+
 const KnownField* FindField(const Entry& entry) {
-  const absl::string_view name(entry.name,
-                               strnlen(entry.name, sizeof(entry.name)));
+  const absl::string_view name = NameOf(entry);
   for (const KnownField& field : KnownFields()) {
     if (field.name == name && field.kind == entry.kind &&
         field.cells == entry.cells) {
@@ -264,7 +141,58 @@ const KnownField* FindField(const Entry& entry) {
   return nullptr;
 }
 
+uint64_t Sum(uint64_t a, uint64_t b, bool real) {
+  if (!real) return std::min(a + b, kCounterLimit);
+  return std::bit_cast<uint64_t>(std::bit_cast<double>(a) +
+                                 std::bit_cast<double>(b));
+}
+
+// What has another shape is another field.
+std::string KeyOf(absl::string_view name, bool real, size_t cells) {
+  return absl::StrCat(name, real ? " real " : " ", cells);
+}
+
 }  // namespace
+
+void AddCounts(CountsByName& to, const CountsByName& more) {
+  for (const auto& [key, counts] : more) {
+    Counts& sums = to.try_emplace(key, Counts{counts.real, {}}).first->second;
+    sums.cells.resize(std::max(sums.cells.size(), counts.cells.size()));
+    for (size_t i = 0; i < counts.cells.size(); ++i) {
+      sums.cells[i] = Sum(sums.cells[i], counts.cells[i], sums.real);
+    }
+  }
+}
+
+CountsByName WorkerSnapshot::CountsOf() const {
+  const std::vector<uint64_t> cells = Cells();
+  CountsByName counts;
+  for (const KnownField& field : KnownFields()) {
+    if (!IsCount(field.kind, field.name)) continue;
+    const bool real = field.kind == Kind::kReal;
+    const auto first = cells.begin() + static_cast<ptrdiff_t>(field.target);
+    counts[KeyOf(field.name, real, field.cells)] =
+        Counts{real, {first, first + field.cells}};
+  }
+  return counts;
+}
+
+WorkerSnapshot WorkerSnapshot::TakeCounts(CountsByName& counts) {
+  WorkerSnapshot snapshot;
+  std::vector<uint64_t> cells = snapshot.Cells();
+  for (const KnownField& field : KnownFields()) {
+    if (!IsCount(field.kind, field.name)) continue;
+    const auto found =
+        counts.find(KeyOf(field.name, field.kind == Kind::kReal, field.cells));
+    if (found == counts.end()) continue;
+    found->second.cells.resize(field.cells);
+    std::copy(found->second.cells.begin(), found->second.cells.end(),
+              cells.begin() + static_cast<ptrdiff_t>(field.target));
+    counts.erase(found);
+  }
+  snapshot.SetCells(cells);
+  return snapshot;
+}
 
 void WorkerSnapshot::AddEnded(const WorkerSnapshot& other) {
   Add(other, /*levels=*/false);
@@ -278,17 +206,9 @@ void WorkerSnapshot::Add(const WorkerSnapshot& other, bool levels) {
   std::vector<uint64_t> sums = Cells();
   const std::vector<uint64_t> values = other.Cells();
   for (const KnownField& field : KnownFields()) {
-    if (!levels && field.kind != Kind::kCounter &&
-        !absl::EndsWith(field.name, kSumSuffix)) {
-      continue;
-    }
+    if (!levels && !IsCount(field.kind, field.name)) continue;
     for (size_t i = field.target; i < field.target + field.cells; ++i) {
-      if (field.kind != Kind::kReal) {
-        sums[i] = std::min(sums[i] + values[i], kCounterLimit);
-      } else {
-        sums[i] = std::bit_cast<uint64_t>(std::bit_cast<double>(sums[i]) +
-                                          std::bit_cast<double>(values[i]));
-      }
+      sums[i] = Sum(sums[i], values[i], field.kind == Kind::kReal);
     }
   }
   SetCells(sums);
@@ -377,13 +297,21 @@ absl::StatusOr<ScoreboardView> ScoreboardView::Open(int fd) {
     return status;
   }
   std::vector<Field> fields;
+  std::vector<UnknownField> unknown;
+  uint64_t cells = 0;
   for (const Entry& entry : entries) {
-    const KnownField* known = FindField(entry);
-    if (known == nullptr) continue;
-    // Its number of cells is ours, so their size is no wild number.
+    cells += entry.cells;
     if (entry.offset % sizeof(uint64_t) != 0 ||
-        uint64_t{entry.offset} + entry.cells * sizeof(uint64_t) > *size) {
-      return BadScoreboard(absl::StrCat(known->name, " at ", entry.offset));
+        uint64_t{entry.offset} + entry.cells * uint64_t{8} > *size ||
+        cells * sizeof(uint64_t) > *size) {
+      return BadScoreboard(absl::StrCat(NameOf(entry), " at ", entry.offset));
+    }
+    const KnownField* known = FindField(entry);
+    if (known == nullptr) {
+      if (!IsCount(entry.kind, NameOf(entry))) continue;
+      unknown.push_back({std::string(NameOf(entry)), entry.offset, entry.cells,
+                         entry.kind == Kind::kReal});
+      continue;
     }
     // The server's own sums are of what is never below zero.
     const bool own_sum = entry.kind == Kind::kReal && known->target < kOwnCells;
@@ -398,12 +326,15 @@ absl::StatusOr<ScoreboardView> ScoreboardView::Open(int fd) {
   if (madvise(mapping->get(), *size, MADV_DONTFORK) != 0) {
     return ErrnoStatus("madvise(MADV_DONTFORK)", "scoreboard", errno);
   }
-  return ScoreboardView(*std::move(mapping), std::move(fields));
+  return ScoreboardView(*std::move(mapping), std::move(fields),
+                        std::move(unknown));
 }
 
-ScoreboardView::ScoreboardView(Mapping mapping, std::vector<Field> fields)
+ScoreboardView::ScoreboardView(Mapping mapping, std::vector<Field> fields,
+                               std::vector<UnknownField> unknown)
     : mapping_(std::move(mapping)),
       fields_(std::move(fields)),
+      unknown_(std::move(unknown)),
       last_(kOwnCells + ApplicationCells()) {}
 
 void ScoreboardView::ReadCell(uint64_t value, Rule rule, uint64_t& last) {
@@ -423,6 +354,22 @@ void ScoreboardView::ReadCell(uint64_t value, Rule rule, uint64_t& last) {
           std::max(std::bit_cast<double>(last), TameReal(value)));
       return;
   }
+}
+
+CountsByName ScoreboardView::ReadUnknown() const {
+  CountsByName counts;
+  for (const UnknownField& field : unknown_) {
+    Counts& one = counts[KeyOf(field.name, field.real, field.cells)];
+    one.real = field.real;
+    const auto* cells = reinterpret_cast<const std::atomic<uint64_t>*>(
+        mapping_.get() + field.offset);
+    for (size_t i = 0; i < field.cells; ++i) {
+      const uint64_t value = cells[i].load(std::memory_order_relaxed);
+      one.cells.push_back(field.real ? std::bit_cast<uint64_t>(TameReal(value))
+                                     : std::min(value, kCounterLimit));
+    }
+  }
+  return counts;
 }
 
 WorkerSnapshot ScoreboardView::Read() {

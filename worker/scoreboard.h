@@ -33,7 +33,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -128,6 +130,15 @@ struct WorkerNumbers {
   uint64_t waiting = 0;
 };
 
+// What has been counted, under the name and shape of its field: for builds that
+// do not know each other's fields.
+struct Counts {
+  bool real = false;  // the cells are doubles
+  std::vector<uint64_t> cells;
+};
+using CountsByName = std::map<std::string, Counts>;
+void AddCounts(CountsByName& to, const CountsByName& more);
+
 class WorkerSnapshot : public WorkerNumbers {
  public:
   std::vector<uint64_t> application;  // cells: application_metrics.h
@@ -137,6 +148,10 @@ class WorkerSnapshot : public WorkerNumbers {
   void AddEnded(const WorkerSnapshot& other);
   // Adds all of it.
   void AddLive(const WorkerSnapshot& other);
+
+  // What AddEnded() adds; and back, taking out what this build knows.
+  CountsByName CountsOf() const;
+  static WorkerSnapshot TakeCounts(CountsByName& counts);
 
   // All of it, one behind the other.
   std::vector<uint64_t> Cells() const;
@@ -191,6 +206,9 @@ class ScoreboardView {
   // Clamped against what this view read before.
   WorkerSnapshot Read();
 
+  // What a worker of another build has counted that this one does not know.
+  CountsByName ReadUnknown() const;
+
  private:
   enum class Rule : uint8_t { kMonotonic, kLevel, kReal, kMonotonicReal };
   struct Field {
@@ -200,11 +218,20 @@ class ScoreboardView {
     Rule rule;
   };
 
-  ScoreboardView(Mapping mapping, std::vector<Field> fields);
+  struct UnknownField {
+    std::string name;
+    size_t offset;
+    size_t cells;
+    bool real;
+  };
+
+  ScoreboardView(Mapping mapping, std::vector<Field> fields,
+                 std::vector<UnknownField> unknown);
   void ReadCell(uint64_t value, Rule rule, uint64_t& last);
 
   Mapping mapping_;
   std::vector<Field> fields_;
+  std::vector<UnknownField> unknown_;
   // The cells of a WorkerNumbers, then the application's.
   std::vector<uint64_t> last_;
 };

@@ -1,0 +1,111 @@
+#include "master/program.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <climits>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "glog/logging.h"
+#include "master/handoff.h"
+#include "net/errno_status.h"
+
+namespace baton {
+namespace {
+
+// Of systemd's socket activation: LISTEN_PID names us still, and what it was
+// about has been taken.
+constexpr std::array<absl::string_view, 3> kNotForSuccessors = {
+    "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES="};
+
+std::string Absolute(absl::string_view path) {
+  if (absl::StartsWith(path, "/")) return std::string(path);
+  std::array<char, PATH_MAX> directory;
+  if (getcwd(directory.data(), directory.size()) == nullptr) {
+    return std::string(path);
+  }
+  return absl::StrCat(directory.data(), "/", path);
+}
+
+// As a shell finds a command - execvp(3).
+std::string FindProgram(const std::string& name,
+                        const std::vector<std::string>& environment) {
+  if (absl::StrContains(name, "/")) return Absolute(name);
+  for (absl::string_view variable : environment) {
+    if (!absl::ConsumePrefix(&variable, "PATH=")) continue;
+    for (const absl::string_view folder : absl::StrSplit(variable, ':')) {
+      const std::string path =
+          Absolute(absl::StrCat(folder.empty() ? "." : folder, "/", name));
+      if (access(path.c_str(), X_OK) == 0) return path;
+    }
+  }
+  return Absolute(name);
+}
+
+absl::StatusOr<UniqueFd> Open(const std::string& path) {
+  UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return ErrnoStatus("open", path, errno);
+  return fd;
+}
+
+void SetCloseOnExec(int fd, bool on) {
+  const int flags = fcntl(fd, F_GETFD);
+  PCHECK(flags >= 0) << "fcntl(F_GETFD) of descriptor " << fd;
+  PCHECK(fcntl(fd, F_SETFD, on ? flags | FD_CLOEXEC : flags & ~FD_CLOEXEC) ==
+         0);
+}
+
+std::vector<char*> Pointers(std::vector<std::string>& strings) {
+  std::vector<char*> pointers;
+  pointers.reserve(strings.size() + 1);
+  for (std::string& one : strings) pointers.push_back(one.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+}  // namespace
+
+Program::Program(std::vector<std::string> args,
+                 std::vector<std::string> environment)
+    : args_(std::move(args)), environment_(std::move(environment)) {
+  if (args_.empty()) args_.emplace_back("baton");
+  path_ = FindProgram(args_.front(), environment_);
+  std::erase_if(environment_, [](const std::string& variable) {
+    return std::any_of(kNotForSuccessors.begin(), kNotForSuccessors.end(),
+                       [&variable](absl::string_view name) {
+                         return absl::StartsWith(variable, name);
+                       });
+  });
+}
+
+absl::StatusOr<UniqueFd> Program::OpenOnDisk() const { return Open(path_); }
+
+absl::StatusOr<UniqueFd> Program::OpenRunning() {
+  return Open("/proc/self/exe");
+}
+
+absl::Status Program::Exec(int binary,
+                           const std::vector<std::string>& more_args,
+                           const std::string& handoff,
+                           absl::Span<const int> keep) const {
+  std::vector<std::string> args = args_;
+  args.insert(args.end(), more_args.begin(), more_args.end());
+  std::vector<std::string> environment = environment_;
+  environment.push_back(absl::StrCat(kHandoffVariable, "=", handoff));
+  for (const int fd : keep) SetCloseOnExec(fd, false);
+  execveat(binary, "", Pointers(args).data(), Pointers(environment).data(),
+           AT_EMPTY_PATH);
+  const int error = errno;
+  for (const int fd : keep) SetCloseOnExec(fd, true);
+  return ErrnoStatus("execveat", path_, error);
+}
+
+}  // namespace baton
