@@ -171,6 +171,7 @@ absl::StatusOr<Config> ReadConfig(const FlagSourceNames& sources,
   config.control_is_default = sources.find("control") == sources.end();
   ReadWorkerSettings(reader, config.worker);
   reader.Read("ready_timeout", ParseReadyTimeout, config.ready_timeout);
+  reader.Read("stall_timeout", ParseStallTimeout, config.stall_timeout);
   reader.Read("crash_loop_limit", ParseCrashLoopLimit, config.crash_loop_limit);
   reader.Read("max_rss", ParseSize, config.max_rss);
   reader.Read("probation", ParseTimeout, config.probation);

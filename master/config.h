@@ -49,6 +49,7 @@ struct Config {
   WorkerSettings worker;
 
   absl::Duration ready_timeout;  // above zero
+  absl::Duration stall_timeout;  // 0 = none
   int crash_loop_limit = 0;      // 0 = none
   int64_t max_rss = 0;           // of a worker, in bytes; 0 = any
   absl::Duration probation;      // of a reload's first new worker

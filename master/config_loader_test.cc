@@ -108,6 +108,7 @@ TEST_F(ConfigLoaderTest, Defaults) {
   EXPECT_EQ(config->worker.max_connections, 0);
   EXPECT_EQ(config->worker.max_connections_per_ip, 0);
   EXPECT_EQ(config->ready_timeout, absl::Seconds(10));
+  EXPECT_EQ(config->stall_timeout, absl::Seconds(30));
   EXPECT_EQ(config->crash_loop_limit, 0);
   EXPECT_EQ(config->max_draining, 8);
   EXPECT_EQ(config->drain_delay, absl::ZeroDuration());
@@ -149,6 +150,7 @@ TEST_F(ConfigLoaderTest, EveryFlagArrives) {
             "--max_connections=11",
             "--max_connections_per_ip=12",
             "--crash_loop_limit=15",
+            "--stall_timeout=17s",
             "--max_draining=16",
             "--ready_timeout=13s",
             "--drain_delay=14s",
@@ -173,6 +175,7 @@ TEST_F(ConfigLoaderTest, EveryFlagArrives) {
   EXPECT_EQ(config->ready_timeout, absl::Seconds(13));
   EXPECT_EQ(config->drain_delay, absl::Seconds(14));
   EXPECT_EQ(config->crash_loop_limit, 15);
+  EXPECT_EQ(config->stall_timeout, absl::Seconds(17));
   EXPECT_EQ(config->max_draining, 16);
   EXPECT_EQ(config->pid_file, "/run/pid");
   EXPECT_EQ(config->log_file, "/run/log");

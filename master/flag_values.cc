@@ -133,6 +133,15 @@ absl::StatusOr<absl::Duration> ParseReadyTimeout(absl::string_view text) {
   return DurationBetween(text, absl::Milliseconds(1), kMaxTimeout);
 }
 
+absl::StatusOr<absl::Duration> ParseStallTimeout(absl::string_view text) {
+  const absl::StatusOr<absl::Duration> duration = ParseTimeout(text);
+  if (duration.ok() && *duration > absl::ZeroDuration() &&
+      *duration < absl::Seconds(1)) {
+    return Bad("duration", text, "0s (never), or from 1s to 8760h");
+  }
+  return duration;
+}
+
 absl::StatusOr<absl::Duration> ParseTcpUserTimeout(absl::string_view text) {
   // Whole hours of it, for the error text.
   return DurationBetween(text, absl::ZeroDuration(),

@@ -47,6 +47,8 @@ absl::StatusOr<int> ParseJobQueue(absl::string_view text);
 absl::StatusOr<absl::Duration> ParseTimeout(absl::string_view text);
 // Not zero.
 absl::StatusOr<absl::Duration> ParseReadyTimeout(absl::string_view text);
+// Zero, or a second at least: it is counted in looks, two a second.
+absl::StatusOr<absl::Duration> ParseStallTimeout(absl::string_view text);
 absl::StatusOr<absl::Duration> ParseTcpUserTimeout(absl::string_view text);
 
 absl::StatusOr<LogFormat> ParseLogFormat(absl::string_view text);

@@ -97,6 +97,8 @@ constexpr BadValue kBadValues[] = {
     {"job_threads", "0:4", "MIN:MAX"},
     {"job_queue", "0", "bad number \"0\": a whole number from 1 to 1048576"},
     {"ready_timeout", "0s", "bad duration \"0s\": from 1ms to 8760h"},
+    {"stall_timeout", "900ms",
+     "bad duration \"900ms\": 0s (never), or from 1s to 8760h"},
     {"crash_loop_limit", "-1",
      "bad number \"-1\": a whole number from 0 (never) to 1000000"},
     {"admin", "9180", "SCHEME"},

@@ -35,6 +35,7 @@ DEFINE_string(max_rss, "0", "recycle a worker larger than this; 0: never");
 DEFINE_string(user, "", "workers run as this user");
 DEFINE_string(group, "", "and in this group, not the user's own");
 DEFINE_string(ready_timeout, "10s", "a worker not ready by then has failed");
+DEFINE_string(stall_timeout, "30s", "end a worker stuck so long; 0s: never");
 DEFINE_int32(crash_loop_limit, 0,
              "exit 4 after so many faults in 60s; 0: never");
 
@@ -66,7 +67,7 @@ constexpr char kOperate[] = "Seeing and controlling it";
 constexpr char kStop[] = "Reload and stop";
 constexpr char kConfiguration[] = "Configuration, log, help";
 
-constexpr std::array<OwnFlag, 36> kOwnFlags = {{
+constexpr std::array<OwnFlag, 37> kOwnFlags = {{
     {"listen", "URL[,URL...]", kServe, Check<ParseListeners>},
     {"max_connections", "N", kServe, Check<ParseMaxConnections>},
     {"max_connections_per_ip", "N", kServe, Check<ParseMaxConnectionsPerIp>},
@@ -86,6 +87,7 @@ constexpr std::array<OwnFlag, 36> kOwnFlags = {{
     {"user", "NAME", kWorkers, Check<ParseText>},
     {"group", "NAME", kWorkers, Check<ParseText>},
     {"ready_timeout", "DURATION", kWorkers, Check<ParseReadyTimeout>},
+    {"stall_timeout", "DURATION", kWorkers, Check<ParseStallTimeout>},
     {"crash_loop_limit", "N", kWorkers, Check<ParseCrashLoopLimit>},
 
     {"admin", "URL[,URL...]", kOperate, Check<ParseListeners>},

@@ -34,6 +34,7 @@ TEST(ProcessUsageTest, ReadsPastAnyName) {
       4096, 100);
   EXPECT_EQ(usage.rss_bytes, 300 * 4096);
   EXPECT_DOUBLE_EQ(usage.cpu_seconds, 3.0);
+  EXPECT_EQ(usage.state, 'R');
   EXPECT_EQ(ParseProcessStat("", 4096, 100).rss_bytes, 0);
   EXPECT_EQ(ParseProcessStat("1 (x) R 1", 4096, 100).rss_bytes, 0);
 }

@@ -22,6 +22,7 @@
 #include "master/master.h"
 #include "master/process_title.h"
 #include "master/version.h"
+#include "worker/crash_trace.h"
 #include "worker/log_line.h"
 #include "worker/log_sink.h"
 #include "worker/log_writer.h"
@@ -110,10 +111,8 @@ int Serve(const char* program, const ConfigLoader& loader,
   absl::StatusOr<UniqueFd> log_fd = OpenLog(config->log_file);
   if (!log_fd.ok()) return Fail(kCouldNotStart, log_fd.status());
   google::InitGoogleLogging(program);
-  google::InstallFailureSignalHandler();
-  // That took SIGTERM, too: which is no failure.
-  SetDisposition(SIGTERM, SIG_DFL);
   LineLogSink log(*std::move(log_fd), config->log_format, "master");
+  InstallCrashTrace(program, log);
   for (const std::string& warning : config->warnings) LOG(WARNING) << warning;
   Master master(loader, std::move(config), services, log);
   return master.Run();

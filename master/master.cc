@@ -27,10 +27,6 @@ namespace {
 constexpr std::array kSignals = {SIGHUP,  SIGTERM, SIGINT,  SIGQUIT,  SIGUSR1,
                                  SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH, SIGCHLD};
 
-// A turn that is seen at three looks in a row has lasted for a second.
-constexpr absl::Duration kHeartbeatLook = absl::Milliseconds(500);
-constexpr int kLooksWhenStuck = 2;
-
 // So long the last answers may take at the end.
 constexpr absl::Duration kHelpersEnd = absl::Milliseconds(300);
 
@@ -253,6 +249,7 @@ void Master::OnChildSignal() {
   for (auto& [id, link] : links_) {
     const std::optional<bool> stopped = link->worker.process.StopChange();
     if (!stopped.has_value()) continue;
+    link->stopped = *stopped;
     LogEvent(*stopped ? "worker_stopped" : "worker_continued",
              google::GLOG_WARNING)
         .Field("slot", link->slot)
@@ -269,28 +266,6 @@ void Master::OnChildSignal() {
   if (ReapStrangers(is_known, kStrangersPerTurn) == kStrangersPerTurn) {
     strangers_timer_->Start(absl::ZeroDuration());
   }
-}
-
-void Master::LookAtHeartbeats() {
-  std::vector<Event> changes;
-  for (auto& [id, link] : links_) {
-    const WorkerSnapshot now = link->worker.scoreboard.Read();
-    const bool moves = now.waiting != 0 || now.turns != link->turn;
-    link->turn = now.turns;
-    const bool was_stuck = link->looks_in_turn >= kLooksWhenStuck;
-    link->looks_in_turn =
-        moves ? 0 : std::min(link->looks_in_turn + 1, kLooksWhenStuck);
-    const bool stuck = link->looks_in_turn >= kLooksWhenStuck;
-    if (stuck == was_stuck) continue;
-    LogEvent(stuck ? "worker_stuck" : "worker_moves_again",
-             google::GLOG_WARNING)
-        .Field("slot", link->slot)
-        .Field("worker_pid", link->worker.process.pid());
-    changes.push_back(event::WorkerImpaired{id, Impairment::kStuck, stuck});
-  }
-  for (Event& change : changes) Feed(std::move(change));
-  LookAtMemory();
-  heartbeat_timer_->Start(kHeartbeatLook);
 }
 
 // --- actions on the configuration and the listeners
@@ -404,7 +379,7 @@ void Master::Do(const action::AnnounceReady&) {
       LOG(ERROR) << status.message();
     }
   }
-  heartbeat_timer_->Start(kHeartbeatLook);
+  heartbeat_timer_->Start(TurnWatch::kPeriod);
   LogEvent("ready")
       .Field("workers", supervisor_->wanted_workers())
       .Field("generation", supervisor_->generation());

@@ -96,6 +96,8 @@ class Master {
   void OnExit(WorkerId id);
   void OnChildSignal();
   void LookAtHeartbeats();
+  void LookAtHeartbeat(Link& link, std::vector<Event>& events);
+  absl::Duration StallTimeoutOf(Generation generation) const;
   void LookAtMemory();
   bool HasSettled(WorkerId id) const;
   // Whether there may be more to read.

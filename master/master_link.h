@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "master/master.h"
+#include "master/turn_watch.h"
 #include "net/clock.h"
 #include "net/fd_inlet.h"
 
@@ -37,10 +38,8 @@ struct Master::Link {
   // Messages that did not fit into the channel, oldest first.
   std::deque<std::string> unsent;
   bool unknown_reported = false;
-  // Of the worker's loop at the last look, and for how many looks it has been
-  // in that same turn.
-  uint64_t turn = 0;
-  int looks_in_turn = 0;
+  TurnWatch turn;
+  bool stopped = false;  // by a signal
   // Where --max_rss ends its life, in bytes; 0 = not looked at yet.
   int64_t recycled_at_rss = 0;
   bool reserved_for = false;  // its heirs have been told how much comes

@@ -46,7 +46,8 @@ ProcessUsage ParseProcessStat(absl::string_view stat, int64_t page_bytes,
   return {.rss_bytes = number(kResidentPages) * page_bytes,
           .cpu_seconds =
               static_cast<double>(number(kUserTime) + number(kSystemTime)) /
-              static_cast<double>(ticks_per_second)};
+              static_cast<double>(ticks_per_second),
+          .state = fields[0].empty() ? '\0' : fields[0][0]};
 }
 
 }  // namespace baton

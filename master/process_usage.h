@@ -14,6 +14,7 @@ namespace baton {
 struct ProcessUsage {
   int64_t rss_bytes = 0;
   double cpu_seconds = 0;  // user and system
+  char state = '\0';       // of its first thread: R, S, D, T, t, Z, ...
 };
 
 ProcessUsage ReadProcessUsage(pid_t pid);

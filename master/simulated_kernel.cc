@@ -131,7 +131,10 @@ void SimulatedKernel::WorkerGetsOn(Process& process) {
     if (process.unkillable) return;
     return Die(process, ExitStatus::Signalled(SIGKILL));
   }
-  if (process.hung) return;
+  if (process.abort_pending && (healing_ || Chance(20))) {
+    return Die(process, ExitStatus::Signalled(SIGABRT, Chance(50)));
+  }
+  if (process.hung || process.abort_pending) return;
   if (process.inbox.empty() || Chance(30)) return HandoverStep(process);
   const Action message = process.inbox.front();
   process.inbox.pop_front();
@@ -202,7 +205,7 @@ void SimulatedKernel::Deliver(Process& process) {
 void SimulatedKernel::Fault() {
   Process* process = AnyProcess();
   if (process == nullptr || !process->alive || !process->forked) return;
-  switch (Below(11)) {
+  switch (Below(12)) {
     case 0:
     case 1:
       return Die(*process, ExitStatus::Signalled(SIGKILL));
@@ -222,6 +225,9 @@ void SimulatedKernel::Fault() {
     case 8:
       return Impair(*process, static_cast<Impairment>(Below(kImpairments)),
                     Chance(50));
+    case 9:
+      process->hung = process->stalled = true;
+      return Feed(event::WorkerStalled{process->id, absl::Seconds(30)});
     default:
       return HostileMessage(*process);
   }
@@ -320,7 +326,8 @@ void SimulatedKernel::Heal() {
       if (it == processes_.end()) continue;
       Process& process = it->second;
       const bool busy = !process.forked || process.status.has_value() ||
-                        process.kill_pending || !process.outbox.empty() ||
+                        process.kill_pending || process.abort_pending ||
+                        !process.outbox.empty() ||
                         (process.alive && !process.inbox.empty()) ||
                         HandoverPending(process);
       if (!busy) continue;

@@ -65,6 +65,8 @@ class SimulatedKernel {
     Instant cut_at = absl::InfiniteDuration();
     bool passed_told = false;
     bool kill_pending = false;         // SIGKILL sent, takes effect later
+    bool stalled = false;              // hung, and the master has been told
+    bool abort_pending = false;        // SIGABRT sent, takes effect or not
     std::deque<Action> inbox;          // from the master, in order
     std::deque<Event> outbox;          // to the master, in order
     std::optional<ExitStatus> status;  // dead, not yet reaped

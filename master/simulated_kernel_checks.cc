@@ -55,7 +55,8 @@ void SimulatedKernel::Do(const action::Fork& fork) {
 
 void SimulatedKernel::Send(WorkerId worker, const Action& message) {
   const auto it = processes_.find(worker);
-  CHECK(it != processes_.end() && it->second.forked && !it->second.kill_pending)
+  CHECK(it != processes_.end() && it->second.forked &&
+        !it->second.kill_pending && !it->second.abort_pending)
       << "a message to worker " << worker << ", which is no child of ours";
   it->second.inbox.push_back(message);
 }
@@ -80,8 +81,14 @@ void SimulatedKernel::Do(const action::Kill& kill) {
   const auto it = processes_.find(kill.worker);
   CHECK(it != processes_.end() && it->second.forked)
       << "a signal to worker " << kill.worker << ", which is no child of ours";
+  Process& process = it->second;
+  if (kill.signal == SIGABRT) {
+    CHECK(process.stalled && !process.abort_pending && !process.kill_pending);
+    process.abort_pending = true;
+    return;
+  }
   CHECK_EQ(kill.signal, SIGKILL);
-  it->second.kill_pending = true;
+  process.kill_pending = true;
 }
 
 void SimulatedKernel::Do(const action::LoadConfig& load) {

@@ -28,7 +28,7 @@ enum class WorkerPhase {
   kRetiring,  // told to stop accepting
   kPassing,   // accepts nothing any more, passes its idle connections on
   kDraining,  // has done so, or the server stops: serves what is left
-  kEnding,    // told to end at once
+  kEnding,    // told to end at once, or has got SIGABRT
   kKilled,    // SIGKILL is under way
 };
 

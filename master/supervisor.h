@@ -34,6 +34,8 @@
 //   * Whoever accepts no longer hands its connections over: to the worker that
 //     serves in its slot, or if nobody is to serve there, to all others. While
 //     nobody can take them it serves them itself.
+//   * A worker that stalls is ended by SIGABRT, which is a failure of its own,
+//     in whatever phase it is. Its successor does not wait for its exit.
 //   * A slot whose worker is gone, full, stuck or stopped is adopted at once: a
 //     sibling accepts from its sockets too, until they have a worker again.
 //   * A listener that a reload removes is adopted whole until it has lingered,
@@ -92,6 +94,9 @@ class Supervisor {
   static constexpr absl::Duration kExecRetry = absl::Seconds(1);
   // Between a worker's channel closing and its exit.
   static constexpr absl::Duration kBrokenGrace = absl::Milliseconds(500);
+  // Between the SIGABRT for a worker that is stuck, of which its stack trace
+  // comes, and SIGKILL.
+  static constexpr absl::Duration kAbortGrace = absl::Seconds(2);
   // After SIGKILL, until a stop goes on without the exit (a process in
   // uninterruptible sleep).
   static constexpr absl::Duration kUnkillableTimeout = absl::Seconds(5);
@@ -204,6 +209,7 @@ class Supervisor {
   void On(const event::SocketsReleased& event);
   void On(const event::AdoptFailed& event);
   void On(const event::WorkerImpaired& event);
+  void On(const event::WorkerStalled& event);
   void On(const event::WorkerBroken& event);
   void On(const event::WorkerExited& event);
   void On(const event::SteerFailed&);
@@ -298,6 +304,7 @@ class Supervisor {
   void RecycleOne();
 
   void EndWorker(SupervisedWorker& worker);
+  static void EndSooner(SupervisedWorker& worker, Instant asked);
   void KillWorker(SupervisedWorker& worker);
   void Discard(SupervisedWorker& worker);
   void Forget(WorkerId id);

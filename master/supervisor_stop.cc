@@ -72,8 +72,9 @@ void Supervisor::EndServing(SupervisedWorker& worker) {
     case WorkerPhase::kPassing:
     case WorkerPhase::kDraining:
       return StartDrain(worker);  // has less time from now on
-    case WorkerPhase::kRetiring:
     case WorkerPhase::kEnding:
+      return EndSooner(worker, stop_deadline_);
+    case WorkerPhase::kRetiring:
     case WorkerPhase::kKilled:
       return;
   }

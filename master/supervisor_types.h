@@ -144,6 +144,12 @@ struct WorkerImpaired {
   Impairment what;
   bool on;
 };
+// It has been in one turn of its loop for longer than --stall_timeout allows,
+// in which it could have run.
+struct WorkerStalled {
+  WorkerId worker;
+  absl::Duration in_turn;
+};
 // The worker's channel is closed or brought garbage, but it lives.
 struct WorkerBroken {
   WorkerId worker;
@@ -225,12 +231,12 @@ using Event = std::variant<
     event::WorkerServing, event::AcceptStopped, event::WorkerDrained,
     event::ReplaceRequested, event::RecycleRequested, event::ConnectionsPassed,
     event::HandoverBroken, event::WorkerPinned, event::SocketsReleased,
-    event::AdoptFailed, event::WorkerImpaired, event::WorkerBroken,
-    event::WorkerExited, event::SteerFailed, event::ListenersRemoved,
-    event::ScaleRequested, event::SlotsOpened, event::SlotsRefused,
-    event::ReloadRequested, event::ConfigLoaded, event::ConfigRejected,
-    event::UpgradeRequested, event::BinaryChecked, event::CanaryReady,
-    event::CanaryEnded, event::ExecFailed, event::TakenUp,
+    event::AdoptFailed, event::WorkerImpaired, event::WorkerStalled,
+    event::WorkerBroken, event::WorkerExited, event::SteerFailed,
+    event::ListenersRemoved, event::ScaleRequested, event::SlotsOpened,
+    event::SlotsRefused, event::ReloadRequested, event::ConfigLoaded,
+    event::ConfigRejected, event::UpgradeRequested, event::BinaryChecked,
+    event::CanaryReady, event::CanaryEnded, event::ExecFailed, event::TakenUp,
     event::TerminateRequested, event::QuitRequested, event::Timer>;
 
 namespace action {

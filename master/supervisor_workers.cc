@@ -216,7 +216,7 @@ void Supervisor::EndWorker(SupervisedWorker& worker) {
   EndAdoptions(worker.id);
   // A fork that is not answered yet is ended by the answer.
   if (worker.phase == WorkerPhase::kForking) return;
-  if (worker.phase >= WorkerPhase::kEnding) return;
+  if (worker.phase >= WorkerPhase::kEnding) return EndSooner(worker, now_);
   worker.phase = WorkerPhase::kEnding;
   worker.deadline = now_ + kStopGrace;
   Emit(action::StopWorker{worker.id});
@@ -294,6 +294,30 @@ void Supervisor::On(const event::WorkerExited& event) {
             *worker, {{"status", event.status.ToString()}});
   Failed(*worker, event.status.killed_from_outside(), event.status.ToString());
   Forget(event.worker);
+}
+
+void Supervisor::On(const event::WorkerStalled& event) {
+  SupervisedWorker* worker = Find(event.worker);
+  if (worker == nullptr || worker->phase == WorkerPhase::kForking) return;
+  // It is ended already, for whatever reason.
+  if (worker->phase >= WorkerPhase::kEnding) return;
+  LogWorker(Severity::kWarning, "worker_stalled", *worker,
+            {{"in_turn_ms", absl::ToInt64Milliseconds(event.in_turn)}});
+  Emit(action::Kill{worker->id, SIGABRT});
+  if (phase_ == Phase::kDraining) ++workers_cut_;
+  Failed(*worker, /*killed_from_outside=*/false,
+         absl::StrCat("stalled for ", absl::FormatDuration(event.in_turn)));
+  EndAdoptions(worker->id);
+  worker->phase = WorkerPhase::kEnding;
+  worker->deadline = now_ + kAbortGrace;
+  if (phase_ == Phase::kDraining) EndSooner(*worker, stop_deadline_);
+  if (phase_ == Phase::kQuitting) EndSooner(*worker, now_);
+}
+
+// One that is writing its stack trace would make a stop late.
+void Supervisor::EndSooner(SupervisedWorker& worker, Instant asked) {
+  if (worker.phase != WorkerPhase::kEnding) return;
+  worker.deadline = std::min(worker.deadline, asked + kStopGrace);
 }
 
 // --- what follows from a death

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/civil_time.h"
 #include "worker/log_event.h"
 
 namespace baton {
@@ -23,6 +24,12 @@ void SwitchOffOtherDestinations() {
   }
   // Until it is initialised glog copies every line to stderr.
   if (!google::IsGoogleLoggingInitialized()) google::InitGoogleLogging("baton");
+}
+
+absl::CivilSecond CivilOf(const std::tm& clock) {
+  return absl::CivilSecond(clock.tm_year + 1900, clock.tm_mon + 1,
+                           clock.tm_mday, clock.tm_hour, clock.tm_min,
+                           clock.tm_sec);
 }
 
 }  // namespace
@@ -64,6 +71,12 @@ void LineLogSink::CountDroppedIn(Counter* counter) {
   dropped_counter_ = counter;
 }
 
+LineLogSink::CrashView LineLogSink::AtCrash() const {
+  return {format_, role_, utc_offset_seconds_};
+}
+
+void LineLogSink::WriteAtCrash(absl::string_view line) { writer_.Write(line); }
+
 void LineLogSink::ReportDropped(const LogRecord& like) {
   const std::string fields = absl::StrCat("\"count\":", dropped_ - reported_);
   const std::string message =
@@ -102,6 +115,8 @@ void LineLogSink::send(google::LogSeverity severity,
     record.event = event->name;
     record.fields = event->fields;
   }
+  utc_offset_seconds_ = CivilOf(record.clock) -
+                        (absl::CivilSecond(1970, 1, 1) + record.unix_seconds);
   const std::lock_guard lock(mutex_);
   record.role = role_;
   if (dropped_ != reported_) ReportDropped(record);

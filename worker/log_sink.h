@@ -12,19 +12,21 @@
 //
 // Contract
 // * While one lives, everything that LOG, VLOG and LogEvent say goes to it,
-//   and nothing to glog's files or, below, to its stderr copy. The rest of
-//   what glog itself prints (the stack of a failed CHECK) goes to
-//   descriptor 2. At most one at a time. SIGPIPE must be ignored.
+//   and nothing to glog's files or, below, to its stderr copy. The one line
+//   that glog itself prints (that a CHECK has failed) goes to descriptor 2. At
+//   most one at a time. SIGPIPE must be ignored.
 // * Fork: nothing is buffered, so no line appears twice. The child calls
 //   AfterFork(role), keeps fd() among the descriptors that it owns, and is told
 //   of another log by a descriptor for Reopen(). The pid is the caller's, by
 //   getpid(2), always.
 // * A line that the log does not take at once is dropped and counted. The
 //   next one that gets through is preceded by "log_lines_dropped count=N".
-// * Thread-safe. As any use of glog: not in a signal handler.
+// * Thread-safe. As any use of glog: not in a signal handler, but for what is
+//   said to be for that.
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <string>
@@ -59,6 +61,16 @@ class LineLogSink final : public google::LogSink {
   // Where they are counted too, from now on. It outlives the sink.
   void CountDroppedIn(Counter* counter);
 
+  // For the handler of a signal that ends the process (crash_trace.h): no lock
+  // is taken, nothing allocated.
+  struct CrashView {
+    LogFormat format;
+    absl::string_view role;
+    int64_t utc_offset_seconds;  // of the clock in text lines
+  };
+  CrashView AtCrash() const;
+  void WriteAtCrash(absl::string_view line);
+
   void send(google::LogSeverity severity, const char* full_filename,
             const char* base_filename, int line,
             const google::LogMessageTime& time, const char* message,
@@ -73,6 +85,7 @@ class LineLogSink final : public google::LogSink {
   LogWriter writer_;
   LogFormat format_;
   std::string role_;
+  std::atomic<int64_t> utc_offset_seconds_{0};
   uint64_t dropped_ = 0;
   Counter* dropped_counter_ = nullptr;
   uint64_t reported_ = 0;  // the part of dropped_ that the log knows of

@@ -1,0 +1,39 @@
+#ifndef BATON_WORKER_CRASH_TRACE_H_
+#define BATON_WORKER_CRASH_TRACE_H_
+
+// Problem: a worker that crashes, or that the master ends because it is stuck,
+// takes with it what everybody wants to know: where it was. In production there
+// is often no core file and no debugger, but there is the log.
+//
+// Contract
+// * After InstallCrashTrace() a process that gets SIGSEGV, SIGBUS, SIGILL,
+//   SIGFPE or SIGABRT (so does a CHECK that fails) first writes to `log`, in
+//   its format and with its role, whole lines:
+//
+//     crashed signal="SIGABRT" from_pid=4242 thread="baton" load_base="0x5..."
+//     crash_frame index=0 function="SpinForEver()" address="0x55d0c0a1b2c3"
+//     crash_frame index=1 ...
+//
+//   and then ends by that signal, with a core file where the system makes one.
+// * Children inherit it. A worker that has run out of stack has a stack for it
+//   on its first thread.
+// * Names come from the executable's symbol table, as long as it can be opened
+//   under its name; else there are addresses. A coroutine has the name of its
+//   function; parameters are left out.
+// * Only what is async-signal-safe is used. A stack that is destroyed may end
+//   the trace early, and the process with it: what is written by then is
+//   written.
+//
+// Once, in a process with one thread; `log` is never destroyed before another
+// way out is certain: it has to outlive the last crash.
+
+#include "worker/log_sink.h"
+
+namespace baton {
+
+// `program`: argv[0].
+void InstallCrashTrace(const char* program, LineLogSink& log);
+
+}  // namespace baton
+
+#endif  // BATON_WORKER_CRASH_TRACE_H_
