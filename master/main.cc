@@ -112,7 +112,7 @@ int Serve(const char* program, const ConfigLoader& loader,
   if (!log_fd.ok()) return Fail(kCouldNotStart, log_fd.status());
   google::InitGoogleLogging(program);
   LineLogSink log(*std::move(log_fd), config->log_format, "master");
-  InstallCrashTrace(program, log);
+  const CrashTrace crash_trace(program, log);
   for (const std::string& warning : config->warnings) LOG(WARNING) << warning;
   Master master(loader, std::move(config), services, log);
   return master.Run();

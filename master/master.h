@@ -17,8 +17,7 @@
 //   * Children are known by pidfd and reaped one by one; strangers, which a PID
 //     1 inherits, after them.
 //   * Whether a worker is stuck in a turn of its loop is seen from its
-//     heartbeat, counted in looks and not in time: a container that was frozen
-//     for an hour is one look later.
+//     heartbeat, counted in looks and not in time (turn_watch.h).
 //
 // Contract: one Master a process, on the main thread. Run() returns the exit
 // code of the process (0, 1, 3); why it could not start is logged.

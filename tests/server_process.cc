@@ -130,8 +130,9 @@ std::string ReadFile(const std::string& path) {
 }
 
 Finished RunServer(const std::vector<std::string>& args,
-                   const std::vector<std::string>& environment) {
-  Spawned spawned = Spawn("master/baton", args, environment);
+                   const std::vector<std::string>& environment,
+                   const std::string& binary) {
+  Spawned spawned = Spawn(binary, args, environment);
   Finished finished;
   const absl::Duration deadline = Now() + kPatience;
   // Both are short: the order does not matter.

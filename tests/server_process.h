@@ -43,9 +43,11 @@ struct Finished {
   std::string err;
 };
 
-// Runs the binary to its end. `environment` is added to ours.
+// Runs the binary to its end. `environment` is added to ours; `binary` as
+// below.
 Finished RunServer(const std::vector<std::string>& args,
-                   const std::vector<std::string>& environment = {});
+                   const std::vector<std::string>& environment = {},
+                   const std::string& binary = "master/baton");
 
 class ServerProcess {
  public:

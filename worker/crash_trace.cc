@@ -1,5 +1,6 @@
 #include "worker/crash_trace.h"
 
+#include <link.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -11,6 +12,7 @@
 #include <cstdlib>
 #include <ctime>
 
+#include "absl/debugging/internal/symbolize.h"
 #include "absl/debugging/symbolize.h"
 #include "glog/logging.h"
 #include "worker/crash_line.h"
@@ -62,6 +64,24 @@ Stack UnwindStack() {
   Stack stack;
   _Unwind_Backtrace(AddFrame, &stack);
   return stack;
+}
+
+// The executable's code is looked up in what was started, whatever has its name
+// by then (a newer version mostly), and if nobody but root may see its folder.
+// Abseil has that for its own users only; without it there are addresses.
+int ReadNamesFromSelf(dl_phdr_info* object, size_t /*size*/, void* /*none*/) {
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  for (int i = 0; i < object->dlpi_phnum; ++i) {
+    const ElfW(Phdr)& part = object->dlpi_phdr[i];
+    if (part.p_type != PT_LOAD || (part.p_flags & PF_X) == 0) continue;
+    const uintptr_t begin = object->dlpi_addr + part.p_vaddr;
+    const uintptr_t end = begin + part.p_memsz;
+    absl::debugging_internal::RegisterFileMappingHint(
+        reinterpret_cast<const void*>(begin / page * page),
+        reinterpret_cast<const void*>((end + page - 1) / page * page),
+        part.p_offset / page * page, "/proc/self/exe");
+  }
+  return 1;  // the first one is the executable - dl_iterate_phdr(3)
 }
 
 absl::string_view NameOf(int number) {
@@ -143,10 +163,11 @@ void OnCrash(int number, siginfo_t* info, void* /*context*/) {
 
 }  // namespace
 
-void InstallCrashTrace(const char* program, LineLogSink& log) {
+CrashTrace::CrashTrace(const char* program, LineLogSink& log) {
   static std::array<char, kStackBytes> stack;
   crash_log = &log;
   absl::InitializeSymbolizer(program);
+  dl_iterate_phdr(ReadNamesFromSelf, nullptr);
   // What a first call sets up is set up outside of a handler.
   UnwindStack();
   stack_t own = {};
@@ -166,5 +187,7 @@ void InstallCrashTrace(const char* program, LineLogSink& log) {
   // Else a failed CHECK would print a stack of glog's own to stderr.
   google::InstallFailureFunction(&abort);
 }
+
+CrashTrace::~CrashTrace() { crash_log = nullptr; }
 
 }  // namespace baton

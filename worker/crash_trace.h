@@ -6,7 +6,7 @@
 // is often no core file and no debugger, but there is the log.
 //
 // Contract
-// * After InstallCrashTrace() a process that gets SIGSEGV, SIGBUS, SIGILL,
+// * While a CrashTrace lives, a process that gets SIGSEGV, SIGBUS, SIGILL,
 //   SIGFPE or SIGABRT (so does a CHECK that fails) first writes to `log`, in
 //   its format and with its role, whole lines:
 //
@@ -17,22 +17,28 @@
 //   and then ends by that signal, with a core file where the system makes one.
 // * Children inherit it. A worker that has run out of stack has a stack for it
 //   on its first thread.
-// * Names come from the executable's symbol table, as long as it can be opened
-//   under its name; else there are addresses. A coroutine has the name of its
-//   function; parameters are left out.
+// * Names come from the executable's symbol table, also when another file has
+//   its name by now; without /proc or that table there are addresses. A
+//   coroutine has the name of its function; parameters are left out.
 // * Only what is async-signal-safe is used. A stack that is destroyed may end
 //   the trace early, and the process with it: what is written by then is
 //   written.
 //
-// Once, in a process with one thread; `log` is never destroyed before another
-// way out is certain: it has to outlive the last crash.
+// One in a process, made while there is one thread; the sink outlives it.
 
 #include "worker/log_sink.h"
 
 namespace baton {
 
-// `program`: argv[0].
-void InstallCrashTrace(const char* program, LineLogSink& log);
+class CrashTrace {
+ public:
+  // `program`: argv[0].
+  CrashTrace(const char* program, LineLogSink& log);
+  // From now on a crash is just that.
+  ~CrashTrace();
+  CrashTrace(const CrashTrace&) = delete;
+  CrashTrace& operator=(const CrashTrace&) = delete;
+};
 
 }  // namespace baton
 

@@ -43,7 +43,7 @@ Death DieOf(LogFormat format, absl::FunctionRef<void()> crash) {
   if (pid == 0) {
     read_end.reset();
     LineLogSink log(std::move(write_end), format, "worker 5");
-    InstallCrashTrace("/proc/self/exe", log);
+    const CrashTrace trace("/proc/self/exe", log);
     crash();
     _exit(0);
   }
