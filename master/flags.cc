@@ -9,7 +9,8 @@
 #include "net/socket_options.h"
 #include "net/units.h"
 
-// The descriptions are what --help shows, one line each.
+// The descriptions are what --help shows, one line each. A flag without one
+// shares the line of the next.
 
 DEFINE_string(listen, "http://0.0.0.0:8080", "what to serve");
 DEFINE_int64(max_connections, 0, "per worker; 0: what RLIMIT_NOFILE allows");
@@ -32,8 +33,8 @@ DEFINE_string(job_threads, "1:8", "a worker's, for blocking work: min:max");
 DEFINE_int32(job_queue, 1024, "jobs that may wait for one of them");
 DEFINE_int64(max_requests, 0, "recycle a worker after so many; 0: never");
 DEFINE_string(max_rss, "0", "recycle a worker larger than this; 0: never");
-DEFINE_string(user, "", "workers run as this user");
-DEFINE_string(group, "", "and in this group, not the user's own");
+DEFINE_string(user, "", "");
+DEFINE_string(group, "", "workers run as these");
 DEFINE_string(ready_timeout, "10s", "a worker not ready by then has failed");
 DEFINE_string(stall_timeout, "30s", "end a worker stuck so long; 0s: never");
 DEFINE_int32(crash_loop_limit, 0,
@@ -46,8 +47,8 @@ DEFINE_string(drain_delay, "0s", "after SIGTERM, serve on that long first");
 DEFINE_string(stop_timeout, "8s", "how long a stop may take");
 
 DEFINE_bool(check, false, "is the configuration good? exit 0 or 2");
-DEFINE_bool(healthcheck, false, "does a server here serve? exit 0 or 1");
-DEFINE_bool(readycheck, false, "is a server here ready? exit 0 or 1");
+DEFINE_bool(healthcheck, false, "");
+DEFINE_bool(readycheck, false, "ask a server here; exit 0 or 1");
 DEFINE_string(pid_file, "", "locked; written when ready, removed at exit");
 
 DEFINE_string(log_file, "", "instead of stderr; SIGUSR1 opens it again");

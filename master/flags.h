@@ -21,7 +21,8 @@ struct OwnFlag {
   absl::string_view group;  // heading in --help
   // What is wrong with a value; null for what gflags itself owns.
   absl::Status (*check)(absl::string_view value);
-  // Instead of gflags' description; empty = that one.
+  // Instead of gflags' description; empty = that one, and if that is empty,
+  // too, this flag shares the line of the next.
   absl::string_view help = "";
 };
 

@@ -1,6 +1,7 @@
 #include "master/help.h"
 
 #include <cstddef>
+#include <utility>
 #include <vector>
 
 #include "absl/algorithm/container.h"
@@ -38,23 +39,33 @@ absl::string_view ExampleScheme(absl::Span<const std::string> schemes) {
   return schemes.front();
 }
 
+// "--name=VALUE"
+std::string Usage(absl::string_view name, absl::string_view value) {
+  return absl::StrCat("--", name, value.empty() ? "" : "=", value);
+}
+
 // "  --name=VALUE            help [default]"
-std::string FlagLine(absl::string_view name, absl::string_view value,
-                     absl::string_view help, absl::string_view fallback) {
+std::string FlagLine(absl::string_view usage, absl::string_view help,
+                     absl::string_view fallback) {
   return absl::StrFormat(
-      "  %-29s%s%s\n",
-      absl::StrCat("--", name, value.empty() ? "" : "=", value, " "), help,
+      "  %-29s%s%s\n", absl::StrCat(usage, " "), help,
       fallback.empty() ? "" : absl::StrCat(" [", fallback, "]"));
 }
 
-std::string OwnFlagLine(const OwnFlag& own) {
-  if (!own.help.empty()) return FlagLine(own.name, own.value, own.help, "");
+// Of a flag without a description: the beginning of the next one's line.
+std::string OwnFlagLine(const OwnFlag& own, std::string& shared) {
+  const std::string usage =
+      absl::StrCat(std::exchange(shared, ""), Usage(own.name, own.value));
+  if (!own.help.empty()) return FlagLine(usage, own.help, "");
   const google::CommandLineFlagInfo flag =
       google::GetCommandLineFlagInfoOrDie(std::string(own.name).c_str());
+  if (flag.description.empty()) {
+    shared = absl::StrCat(usage, "  ");
+    return "";
+  }
   // That a switch is off at first goes without saying.
   const bool off = flag.type == "bool" && flag.default_value == "false";
-  return FlagLine(own.name, own.value, flag.description,
-                  off ? "" : flag.default_value);
+  return FlagLine(usage, flag.description, off ? "" : flag.default_value);
 }
 
 std::string SectionOf(FlagKind kind, absl::string_view title) {
@@ -65,7 +76,7 @@ std::string SectionOf(FlagKind kind, absl::string_view title) {
         google::GetCommandLineFlagInfoOrDie(name.c_str());
     // Of several lines, a description would leave its column.
     absl::StrAppend(
-        &section, FlagLine(name, flag.type == "bool" ? "" : flag.type,
+        &section, FlagLine(Usage(name, flag.type == "bool" ? "" : flag.type),
                            absl::StrReplaceAll(flag.description, {{"\n", " "}}),
                            flag.default_value));
   }
@@ -79,10 +90,11 @@ std::string HelpText(absl::string_view program,
   std::string text =
       absl::Substitute(kExamples, BaseName(program), ExampleScheme(schemes));
   absl::string_view group;
+  std::string shared;
   for (const OwnFlag& own : OwnFlags()) {
     if (own.group != group) absl::StrAppend(&text, "\n", own.group, "\n");
     group = own.group;
-    absl::StrAppend(&text, OwnFlagLine(own));
+    absl::StrAppend(&text, OwnFlagLine(own, shared));
   }
   absl::StrAppend(
       &text, "\nURL is SCHEME[+tcp|+udp|+unix]://ADDRESS[?option=value&...]\n",
