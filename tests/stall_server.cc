@@ -27,7 +27,7 @@ namespace baton {
 namespace {
 
 // NOLINTNEXTLINE: so that there is something in the loop.
-volatile int spun = 0;
+volatile unsigned spun = 0;
 
 // The log has to name it.
 Task<> SpinForEver(Connection conn) {
