@@ -17,9 +17,6 @@
 #include "glog/logging.h"
 #include "worker/crash_line.h"
 
-// Where the executable is loaded, by the linker.
-extern "C" const char __ehdr_start;
-
 namespace baton {
 namespace {
 
@@ -40,6 +37,8 @@ constexpr size_t kMaxFunctionBytes = 384;
 // A signal handler has no other way to what it needs.
 std::atomic<LineLogSink*> crash_log{nullptr};
 std::atomic<pid_t> crashing_thread{0};
+// By how much the executable's addresses are shifted; 0 if they are fixed.
+std::atomic<uintptr_t> load_base{0};
 
 struct Stack {
   std::array<uintptr_t, kMaxFrames> addresses;
@@ -70,6 +69,7 @@ Stack UnwindStack() {
 // by then (a newer version mostly), and if nobody but root may see its folder.
 // Abseil has that for its own users only; without it there are addresses.
 int ReadNamesFromSelf(dl_phdr_info* object, size_t /*size*/, void* /*none*/) {
+  load_base = object->dlpi_addr;
   const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   for (int i = 0; i < object->dlpi_phnum; ++i) {
     const ElfW(Phdr)& part = object->dlpi_phdr[i];
@@ -117,7 +117,7 @@ class Report {
     std::array<char, 16> thread = {};
     prctl(PR_GET_NAME, thread.data());
     line.Field("thread", absl::string_view(thread.data()));
-    line.HexField("load_base", reinterpret_cast<uintptr_t>(&__ehdr_start));
+    line.HexField("load_base", load_base);
     log_.WriteAtCrash(line.Finish());
   }
 
