@@ -86,6 +86,9 @@ Task<HttpResponse> Command(HttpCall call, Question question,
 Task<HttpResponse> Reload(HttpCall call) {
   return Command(call, Question::kReload, 0);
 }
+Task<HttpResponse> Upgrade(HttpCall call) {
+  return Command(call, Question::kUpgrade, 0);
+}
 Task<HttpResponse> Stop(HttpCall call) {
   return Command(call, Question::kStop, 0);
 }
@@ -117,7 +120,10 @@ void RegisterHelperServices(HelperKind kind, Services& services) {
       .Get("/status", Status)
       .Get("/metrics", Metrics);
   if (kind == HelperKind::kControl) {
-    http.Post("/reload", Reload).Post("/scale", Scale).Post("/stop", Stop);
+    http.Post("/reload", Reload)
+        .Post("/upgrade", Upgrade)
+        .Post("/scale", Scale)
+        .Post("/stop", Stop);
   }
 }
 

@@ -80,6 +80,10 @@ class Helpers {
   // it takes a Commit of its own to start helpers of its own.
   nlohmann::json State(std::vector<int>& fds) const;
   absl::Status TakeOver(const nlohmann::json& state);
+  // Of a generation that has been taken over.
+  void KnowConfig(Generation generation, std::shared_ptr<const Config> config) {
+    configs_[generation] = std::move(config);
+  }
 
   void ReopenLog(int fd, LogFormat format);
   bool IsHelper(pid_t pid) const;

@@ -72,10 +72,10 @@ absl::Status Helpers::TakeOver(const json& state) {
         this, id, admin ? HelperKind::kAdmin : HelperKind::kControl,
         *std::move(process));
     helper->predecessor = from.value("predecessor", uint64_t{0});
-    if (absl::Status status = helper->Watch(host_.loop); !status.ok()) {
+    Running& added = *running_.emplace(id, std::move(helper)).first->second;
+    if (absl::Status status = added.Watch(host_.loop); !status.ok()) {
       return status;
     }
-    running_.emplace(id, std::move(helper));
   }
   // One that was about to be started again is started by this binary.
   for (auto& [kind, one] : kinds_) {

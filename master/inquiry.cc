@@ -16,6 +16,7 @@ bool IsQuestion(uint8_t number) {
     case Question::kReload:
     case Question::kScale:
     case Question::kStop:
+    case Question::kUpgrade:
       return true;
   }
   return false;

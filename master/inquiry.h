@@ -5,8 +5,8 @@
 //
 // These children serve HTTP to strangers so that the master need not: it reads
 // one of a few fixed questions, each of which is a number, and no byte of
-// theirs. Both are forked by the master that they talk to, so the two ends are
-// of one build.
+// theirs. Their master may become another binary while they live: no message
+// ever changes its meaning or its form.
 //
 // One message is one packet of a SOCK_SEQPACKET pair (net/fd_channel.h). An
 // answer that does not fit into a packet comes as a descriptor of a memfd.
@@ -31,6 +31,7 @@ enum class Question : uint8_t {
   kReload = 16,
   kScale = 17,  // to `argument` workers
   kStop = 18,
+  kUpgrade = 19,
 };
 
 // Whether it changes something.

@@ -1,10 +1,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,13 +17,18 @@
 #include "absl/strings/string_view.h"
 #include "glog/logging.h"
 #include "master/baton.h"
+#include "master/canary.h"
 #include "master/config_loader.h"
 #include "master/config_probe.h"
+#include "master/handoff.h"
 #include "master/help.h"
+#include "master/inherited_fd.h"
 #include "master/local_http.h"
 #include "master/master.h"
 #include "master/process_title.h"
+#include "master/program.h"
 #include "master/version.h"
+#include "nlohmann/json.hpp"
 #include "worker/crash_trace.h"
 #include "worker/log_line.h"
 #include "worker/log_sink.h"
@@ -98,8 +105,12 @@ int AskServer(const ConfigLoader& loader, absl::string_view path) {
   return answer->status == 200 ? printed : kCouldNotStart;
 }
 
-int Serve(const char* program, const ConfigLoader& loader,
-          std::shared_ptr<const Config> config, const Services& services) {
+void SetCommandName(const std::string& path) {
+  prctl(PR_SET_NAME, path.substr(path.rfind('/') + 1).c_str());
+}
+
+// What of a master's, and of its children's, is the process's.
+void PrepareProcess(const char* name) {
   // A peer that is gone is an error of the write that meets it.
   SetDisposition(SIGPIPE, SIG_IGN);
   // And a file that may not grow, the log above all, one of the write:
@@ -108,14 +119,82 @@ int Serve(const char* program, const ConfigLoader& loader,
   // Ignored by whoever started us, it would take the workers' exits away -
   // waitpid(2).
   SetDisposition(SIGCHLD, SIG_DFL);
+  google::InitGoogleLogging(name);
+}
+
+// What all of these have.
+struct Start {
+  const char* name;
+  Program program;
+  Services services;
+  std::optional<ConfigLoader> loader;
+
+  Master::Host HostWith(LineLogSink& log) const {
+    return {program, *loader, services, log};
+  }
+};
+
+int Serve(const Start& start, std::shared_ptr<const Config> config) {
   absl::StatusOr<UniqueFd> log_fd = OpenLog(config->log_file);
   if (!log_fd.ok()) return Fail(kCouldNotStart, log_fd.status());
-  google::InitGoogleLogging(program);
+  PrepareProcess(start.name);
   LineLogSink log(*std::move(log_fd), config->log_format, "master");
-  const CrashTrace crash_trace(program, log);
+  const CrashTrace crash_trace(start.name, log);
   for (const std::string& warning : config->warnings) LOG(WARNING) << warning;
-  Master master(loader, std::move(config), services, log);
+  Master master(start.HostWith(log), std::move(config));
   return master.Run();
+}
+
+// In place of the binary before. `loader` is why there is none, if there is
+// none.
+int TakeOver(const Start& start, const absl::Status& loader, Handoff handoff) {
+  const nlohmann::json left =
+      handoff.document.value("log", nlohmann::json::object());
+  absl::StatusOr<UniqueFd> log_fd = TakeInheritedFd(left.value("fd", -1));
+  if (!log_fd.ok()) return Fail(kCouldNotStart, log_fd.status());
+  PrepareProcess(start.name);
+  LineLogSink log(*std::move(log_fd), left.value("format", LogFormat::kText),
+                  "master");
+  const CrashTrace crash_trace(start.name, log);
+  if (!loader.ok()) {
+    start.program.GiveBack(handoff, loader);
+    return kCouldNotStart;
+  }
+  Master master(start.HostWith(log), std::move(handoff));
+  return master.Run();
+}
+
+int BeCanary(const Start& start, const Config& config, const Handoff& handoff) {
+  absl::StatusOr<UniqueFd> log_fd =
+      TakeInheritedFd(handoff.document.value("log", -1));
+  if (!log_fd.ok()) return Fail(kCouldNotStart, log_fd.status());
+  PrepareProcess(start.name);
+  LineLogSink log(*std::move(log_fd),
+                  handoff.document.value("log_format", LogFormat::kText),
+                  "canary");
+  const CrashTrace crash_trace(start.name, log);
+  return RunCanary(handoff, config, start.services, log);
+}
+
+// Instead of a server.
+std::optional<int> DoAction(const Start& start,
+                            const std::vector<std::string>& schemes) {
+  switch (start.loader->action()) {
+    case StartAction::kHelp:
+      return Print(HelpText(start.name, schemes));
+    case StartAction::kHelpFull:
+      return Print(HelpFullText(start.name, schemes));
+    case StartAction::kVersion:
+      return Print(VersionText());
+    case StartAction::kHealthCheck:
+      return AskServer(*start.loader, "/healthz");
+    case StartAction::kReadyCheck:
+      return AskServer(*start.loader, "/readyz");
+    case StartAction::kCheck:
+    case StartAction::kServe:
+      return std::nullopt;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -124,43 +203,45 @@ int Main(int argc, char** argv,
          absl::FunctionRef<void(Services&)> register_services) {
   OpenStandardFds();
   ProcessTitle::Init(argc, argv);
-  const std::vector<std::string> args(argv + (argc > 0 ? 1 : 0), argv + argc);
+  std::vector<std::string> args(argv, argv + argc);
   std::vector<std::string> environment;
   for (char** variable = environ; *variable != nullptr; ++variable) {
     environment.emplace_back(*variable);
   }
-  Services services;
-  register_services(services);
-  const std::vector<std::string> schemes = services.Schemes();
+  absl::StatusOr<std::optional<Handoff>> handoff = TakeHandoff(environment);
+  if (!handoff.ok()) return Fail(kBadConfiguration, handoff.status());
+  Start start{argc > 0 ? argv[0] : "baton", Program(args, environment),
+              Services(), std::nullopt};
+  // An exec by descriptor names the process by its number - execveat(2).
+  if (handoff->has_value()) SetCommandName(start.program.path());
+  register_services(start.services);
+  const std::vector<std::string> schemes = start.services.Schemes();
+  if (argc > 0) args.erase(args.begin());
   absl::StatusOr<ConfigLoader> loader = ConfigLoader::Create(
-      args, environment, {schemes, [&services](const ListenUrl& url) {
-                            return services.Check(url);
+      args, environment, {schemes, [&start](const ListenUrl& url) {
+                            return start.services.Check(url);
                           }});
-  if (!loader.ok()) return Fail(kBadConfiguration, loader.status());
-  const char* program = argc > 0 ? argv[0] : "baton";
-  switch (loader->action()) {
-    case StartAction::kHelp:
-      return Print(HelpText(program, schemes));
-    case StartAction::kHelpFull:
-      return Print(HelpFullText(program, schemes));
-    case StartAction::kVersion:
-      return Print(VersionText());
-    case StartAction::kHealthCheck:
-      return AskServer(*loader, "/healthz");
-    case StartAction::kReadyCheck:
-      return AskServer(*loader, "/readyz");
-    case StartAction::kCheck:
-    case StartAction::kServe:
-      break;
+  const absl::Status status = loader.status();
+  if (loader.ok()) start.loader.emplace(*std::move(loader));
+  if (handoff->has_value() && (*handoff)->role == Handoff::Role::kMaster) {
+    return TakeOver(start, status, **std::move(handoff));
   }
-  absl::StatusOr<std::string> bytes = loader->ReadFile();
+  if (!status.ok()) return Fail(kBadConfiguration, status);
+  if (const std::optional<int> code = DoAction(start, schemes)) return *code;
+  absl::StatusOr<std::string> bytes =
+      handoff->has_value() ? (*handoff)->document.value("flag_file", "")
+                           : start.loader->ReadFile();
   if (!bytes.ok()) return Fail(kBadConfiguration, bytes.status());
-  absl::StatusOr<std::shared_ptr<const Config>> config = loader->Load(*bytes);
+  absl::StatusOr<std::shared_ptr<const Config>> config =
+      start.loader->Load(*bytes);
   if (!config.ok()) return Fail(kBadConfiguration, config.status());
-  if (loader->action() == StartAction::kCheck) {
-    return Check(**config, services);
+  if (start.loader->action() == StartAction::kCheck) {
+    const int code = Check(**config, start.services);
+    if (code == 0 && handoff->has_value()) return Print(HandoffOffer());
+    return code;
   }
-  return Serve(program, *loader, *std::move(config), services);
+  if (handoff->has_value()) return BeCanary(start, **config, **handoff);
+  return Serve(start, *std::move(config));
 }
 
 }  // namespace baton

@@ -82,20 +82,38 @@ void LogConfiguration(Generation generation, const Config& config) {
 
 }  // namespace
 
-Master::Master(const ConfigLoader& loader, std::shared_ptr<const Config> config,
-               const Services& services, LineLogSink& log)
-    : loader_(loader), services_(services), log_(log), active_(config) {
+Master::Master(const Host& host, std::shared_ptr<const Config> config)
+    : program_(host.program),
+      loader_(host.loader),
+      services_(host.services),
+      log_(host.log),
+      active_(config),
+      open_files_{config->log_file, config->log_format, config->pid_file} {
   configs_.emplace(1, std::move(config));
+}
+
+Master::Master(const Host& host, Handoff handoff)
+    : program_(host.program),
+      loader_(host.loader),
+      services_(host.services),
+      log_(host.log) {
+  upgrade_.handoff.emplace(std::move(handoff));
 }
 
 Master::~Master() = default;
 
 int Master::Run() {
-  if (absl::Status status = Start(); !status.ok()) {
+  if (upgrade_.handoff.has_value()) {
+    if (absl::Status status = TakeUp(); !status.ok()) {
+      LOG(ERROR) << "can't take over: " << status.message();
+      return 1;
+    }
+  } else if (absl::Status status = Start(); !status.ok()) {
     LOG(ERROR) << "can't start: " << status.message();
     return 1;
+  } else {
+    Feed(event::Start{});
   }
-  Feed(event::Start{});
   loop_->Run();
   return exit_code_;
 }
@@ -117,6 +135,11 @@ absl::Status Master::Start() {
     if (!file.ok()) return file.status();
     pid_file_.emplace(*std::move(file));
   }
+  if (absl::Status status = MakeLoop(); !status.ok()) return status;
+  return ListenFirst();
+}
+
+absl::Status Master::MakeLoop() {
   absl::StatusOr<std::unique_ptr<EventLoop>> loop = EventLoop::Create();
   if (!loop.ok()) return loop.status();
   loop_ = *std::move(loop);
@@ -137,12 +160,9 @@ absl::Status Master::Start() {
         OnInquiry(asker, inquiry);
       });
   probe_.emplace(*loop_);
+  upgrade_.trial.emplace(*loop_);
   oom_kills_ = OomKills();
-  if (absl::Status status = signal_inlet_.Watch(*loop_, signals_->fd());
-      !status.ok()) {
-    return status;
-  }
-  return ListenFirst();
+  return signal_inlet_.Watch(*loop_, signals_->fd());
 }
 
 absl::Status Master::ListenFirst() {
@@ -203,6 +223,10 @@ void Master::Feed(Event event) {
     }
     CancelLoadingAtStop();
     AnswerCommands();
+    const auto exec_to = supervisor_->exec_wanted();
+    if (!events_.empty() || !exec_to.has_value()) continue;
+    const absl::Status failed = BecomeOther(*exec_to);
+    events_.push_back(event::ExecFailed{std::string(failed.message())});
   }
   feeding_ = false;
   ArmTimer();
@@ -236,6 +260,9 @@ void Master::OnSignals() {
       case SIGUSR1:
         ReopenLog();
         break;
+      case SIGUSR2:
+        Feed(event::UpgradeRequested{});
+        break;
       case SIGCHLD:
         OnChildSignal();
         break;
@@ -259,6 +286,7 @@ void Master::OnChildSignal() {
   constexpr int kStrangersPerTurn = 64;
   const auto is_known = [this](pid_t pid) {
     return helpers_->IsHelper(pid) || pid == probe_->pid() ||
+           pid == upgrade_.trial->pid() ||
            std::any_of(links_.begin(), links_.end(), [pid](const auto& entry) {
              return entry.second->worker.process.pid() == pid;
            });
@@ -306,7 +334,7 @@ absl::StatusOr<SupervisorSettings> Master::Load(const action::LoadConfig& load,
 
 void Master::Do(const action::CommitConfig& commit) {
   const std::shared_ptr<const Config> config = configs_.at(commit.generation);
-  SwitchFiles(*configs_.begin()->second, *config);
+  SwitchFiles(*config);
   configs_.clear();
   configs_.emplace(commit.generation, config);
   if (absl::Status status =
@@ -315,7 +343,9 @@ void Master::Do(const action::CommitConfig& commit) {
     LOG(WARNING) << "a listener keeps an old option: " << status.message();
   }
   LogConfiguration(commit.generation, *config);
-  helpers_->Commit(commit.generation);
+  const bool other_binary = static_cast<bool>(upgrade_.old_binary);
+  upgrade_.old_binary.reset();
+  helpers_->Commit(commit.generation, /*restart=*/other_binary);
   ReportRemovedListeners();
 }
 

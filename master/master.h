@@ -37,9 +37,11 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "master/config_loader.h"
+#include "master/handoff.h"
 #include "master/helpers.h"
 #include "master/listener_slots.h"
 #include "master/pid_file.h"
+#include "master/program.h"
 #include "master/server_status.h"
 #include "master/supervisor.h"
 #include "master/trial.h"
@@ -49,6 +51,7 @@
 #include "net/fd_inlet.h"
 #include "net/signal_fd.h"
 #include "net/unique_fd.h"
+#include "nlohmann/json.hpp"
 #include "worker/channel_messages.h"
 #include "worker/log_line.h"
 #include "worker/log_sink.h"
@@ -58,9 +61,18 @@ namespace baton {
 
 class Master {
  public:
-  // `config` is what `loader` loaded first. All outlive the master.
-  Master(const ConfigLoader& loader, std::shared_ptr<const Config> config,
-         const Services& services, LineLogSink& log);
+  // What every master has; all outlive it.
+  struct Host {
+    const Program& program;
+    const ConfigLoader& loader;
+    const Services& services;
+    LineLogSink& log;
+  };
+
+  // `config` is what the loader loaded first.
+  Master(const Host& host, std::shared_ptr<const Config> config);
+  // Goes on where this process, as another binary, has stopped.
+  Master(const Host& host, Handoff handoff);
   ~Master();
   Master(const Master&) = delete;
   Master& operator=(const Master&) = delete;
@@ -70,6 +82,7 @@ class Master {
  private:
   struct Link;
 
+  absl::Status MakeLoop();
   absl::Status Start();
   absl::Status ListenFirst();
   absl::StatusOr<SupervisorSettings> SettingsOf(const Config& config) const;
@@ -124,6 +137,10 @@ class Master {
   void Do(const action::CloseSlot& close);
   void Do(const action::CloseRemoved& close);
   void Do(const action::CloseListeners&);
+  void Do(const action::CheckBinary&);
+  void Do(const action::StartCanary& start);
+  void Do(const action::StopCanary&);
+  void Do(const action::KillTrial&);
   void Do(const action::AnnounceReady&);
   void Do(const action::Exit& exit);
   void Do(const action::Log& log);
@@ -136,8 +153,23 @@ class Master {
                                           absl::string_view file_bytes);
   void EndLoading(absl::StatusOr<SupervisorSettings> settings);
   absl::Status OpenFiles(const Config& config);
-  void SwitchFiles(const Config& before, const Config& now);
+  void SwitchFiles(const Config& now);
   void CancelLoadingAtStop();
+
+  // Another binary (master_upgrade.cc), and what it is told (master_state.cc).
+  absl::Status StartBinaryCheck();
+  absl::Status StartCanary(Generation generation);
+  absl::Status StartBinary(Handoff::Role role, nlohmann::json document,
+                           std::vector<int> keep, absl::Duration patience,
+                           std::function<void(const Trial::Result&)> done);
+  void OnCanaryChannel();
+  absl::Status BecomeOther(Supervisor::ExecTo to);
+  nlohmann::json State(std::vector<int>& fds) const;
+  absl::Status TakeUp();
+  absl::Status TakeOver(const nlohmann::json& state);
+  absl::Status TakeOverLinks(const nlohmann::json& links);
+  absl::Status TakeOverFiles(const nlohmann::json& state);
+  void TakeOverCounts(const nlohmann::json& state);
 
   void Send(WorkerId worker, const ChannelMessage& message);
   bool SendFds(WorkerId worker, const ChannelMessage& message,
@@ -147,6 +179,7 @@ class Master {
   bool AdoptSlot(WorkerId worker, SocketsId slot);
   bool AdoptRemoved(WorkerId worker, SocketsId removed);
 
+  const Program& program_;
   const ConfigLoader& loader_;
   const Services& services_;
   LineLogSink& log_;
@@ -174,14 +207,43 @@ class Master {
   // Asked for, and not answered: a child tries it out.
   std::optional<action::LoadConfig> loading_;
   std::optional<Trial> probe_;
+  // As the configuration that serves has them.
+  struct OpenFileNames {
+    std::string log_file;
+    LogFormat log_format = LogFormat::kText;
+    std::string pid_file;
+  };
+  OpenFileNames open_files_;
   // Of a configuration that is loaded and not committed, if it has others.
   UniqueFd next_log_;
   std::optional<PidFile> next_pid_file_;
 
+  struct Upgrade {
+    // What this process was started with by the binary before, until it is
+    // taken up.
+    std::optional<Handoff> handoff;
+    bool taking_up = false;
+    // The flag file's bytes, of the binary that is tried or has been taken up.
+    std::string file_bytes;
+    UniqueFd new_binary;
+    // Of the binary before, until its successor serves.
+    UniqueFd old_binary;
+    std::string old_file_bytes;
+    std::optional<Trial> trial;
+    FdChannel canary;
+  };
+  Upgrade upgrade_;
+  FdInlet<Master> canary_inlet_{this, &Master::OnCanaryChannel};
+
   std::optional<Helpers> helpers_;
-  const absl::Time started_at_ = absl::Now();
-  // What is left of workers that have ended, by slot.
-  std::vector<WorkerSnapshot> ended_;
+  absl::Time started_at_ = absl::Now();
+  // What is left of workers that have ended, by slot. Also what workers of
+  // other binaries have counted that this one does not know.
+  struct Ended {
+    WorkerSnapshot known;
+    CountsByName unknown;
+  };
+  std::vector<Ended> ended_;
   // The supervisor forgets a slot that is closed, and may have it again.
   struct Restarts {
     uint64_t before = 0;
@@ -192,6 +254,7 @@ class Master {
   uint64_t oom_kills_ = 0;
   uint64_t adoptions_ = 0;
   uint64_t reloads_noted_ = 0;
+  uint64_t log_lines_dropped_before_ = 0;  // by other binaries
   std::optional<ServerStatus::Reload> last_reload_;
   std::array<uint64_t, ServerStatus::kReloadOutcomes> reloads_ = {};
   struct PendingReload {

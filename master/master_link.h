@@ -19,6 +19,9 @@ inline Instant MonotonicNow() {
   return absl::Nanoseconds(MonotonicClock::Get()->NowNanos());
 }
 
+// Between two looks at the heartbeats.
+inline constexpr absl::Duration kHeartbeatLook = absl::Milliseconds(500);
+
 // A worker that has been forked and not yet reaped.
 struct Master::Link {
   Link(Master* master, const action::Fork& fork, WorkerProcess process)
@@ -28,6 +31,12 @@ struct Master::Link {
         worker(std::move(process)),
         channel_inlet(master, &Master::OnChannel, fork.worker),
         exit_inlet(master, &Master::OnExit, fork.worker) {}
+
+  absl::Status Watch(EventLoop& loop) {
+    absl::Status status = channel_inlet.Watch(loop, worker.channel.fd());
+    if (status.ok()) status = exit_inlet.Watch(loop, worker.process.pidfd());
+    return status;
+  }
 
   const WorkerId id;
   const int slot;

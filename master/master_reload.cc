@@ -17,6 +17,8 @@ namespace baton {
 
 void Master::Do(const action::LoadConfig& load) {
   loading_ = load;
+  // By the binary's own check.
+  if (upgrade_.taking_up) return EndLoading(Load(load, upgrade_.file_bytes));
   absl::StatusOr<std::string> bytes = loader_.ReadFile();
   absl::Status started = bytes.status();
   if (started.ok()) started = StartProbe(*std::move(bytes));
@@ -24,8 +26,7 @@ void Master::Do(const action::LoadConfig& load) {
 }
 
 absl::Status Master::StartProbe(std::string file_bytes) {
-  const absl::Duration patience =
-      configs_.at(supervisor_->generation())->ready_timeout;
+  const absl::Duration patience = supervisor_->ready_timeout();
   ProbeSpec spec;
   spec.loader = &loader_;
   spec.services = &services_;
@@ -80,7 +81,7 @@ void Master::CancelLoadingAtStop() {
 // What the master itself has open. All that can fail does so before anything
 // else changes.
 absl::Status Master::OpenFiles(const Config& config) {
-  const Config& now = *configs_.begin()->second;
+  const OpenFileNames& now = open_files_;
   if (config.log_file != now.log_file || config.log_format != now.log_format) {
     absl::StatusOr<UniqueFd> log = OpenLog(config.log_file);
     if (!log.ok()) return log.status();
@@ -96,7 +97,9 @@ absl::Status Master::OpenFiles(const Config& config) {
   return absl::OkStatus();
 }
 
-void Master::SwitchFiles(const Config& before, const Config& now) {
+void Master::SwitchFiles(const Config& now) {
+  const OpenFileNames before =
+      std::exchange(open_files_, {now.log_file, now.log_format, now.pid_file});
   if (next_log_) SwitchLog(std::move(next_log_), now.log_format);
   if (before.pid_file == now.pid_file ||
       (pid_file_.has_value() && pid_file_->IsAt(now.pid_file))) {
@@ -115,7 +118,7 @@ void Master::SwitchFiles(const Config& before, const Config& now) {
 
 // The one of a reload that is under way, too: what was renamed is not it.
 void Master::ReopenLog() {
-  const Config& now = *configs_.begin()->second;
+  const OpenFileNames& now = open_files_;
   if (next_log_) {
     const std::string& next = configs_.rbegin()->second->log_file;
     if (absl::StatusOr<UniqueFd> fd = OpenLog(next); fd.ok()) {

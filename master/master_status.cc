@@ -72,6 +72,7 @@ void Master::OnInquiry(const Helpers::Asker& asker, const Inquiry& inquiry) {
     case Question::kMetrics:
       return helpers_->Reply(asker, {0, kOk, MetricsText(Status())});
     case Question::kReload:
+    case Question::kUpgrade:
     case Question::kScale:
     case Question::kStop:
       return OnCommand(asker, inquiry);
@@ -88,10 +89,13 @@ void Master::OnCommand(const Helpers::Asker& asker, const Inquiry& inquiry) {
     pending_reloads_.push_back({asker, supervisor_->reloads_begun() + 1});
     return Feed(event::ReloadRequested{});
   }
+  if (inquiry.question == Question::kUpgrade) {
+    pending_reloads_.push_back({asker, supervisor_->reloads_begun() + 1});
+    return Feed(event::UpgradeRequested{});
+  }
   if (inquiry.question == Question::kScale) {
     const int workers = static_cast<int>(inquiry.argument);
-    const absl::Duration patience =
-        2 * configs_.at(supervisor_->generation())->ready_timeout;
+    const absl::Duration patience = 2 * supervisor_->ready_timeout();
     pending_scales_.push_back({asker, workers, MonotonicNow() + patience});
     answer_timer_->Start(patience);
     return Feed(event::ScaleRequested{0, workers});
@@ -132,7 +136,7 @@ void Master::AnswerCommands() {
     // A slot whose worker does not come up may keep the others waiting for
     // ever; a reload that is under way has its own time-outs.
     const bool late = now >= pending.deadline &&
-                      supervisor_->state() != ServerState::kReloading;
+                      supervisor_->state() == ServerState::kRunning;
     if (scaling && !late) return false;
     const std::string reason =
         scaling                      ? "not every slot has a worker"
@@ -156,7 +160,8 @@ void Master::NoteExit(const Link& link, ExitStatus status,
                       const WorkerSnapshot& last) {
   const auto slot = static_cast<size_t>(link.slot);
   ended_.resize(std::max(ended_.size(), slot + 1));
-  ended_[slot].AddEnded(last);
+  ended_[slot].known.AddEnded(last);
+  AddCounts(ended_[slot].unknown, link.worker.scoreboard.ReadUnknown());
   const SupervisedWorker* worker = supervisor_->FindWorker(link.id);
   const bool expected = status.clean() || worker == nullptr ||
                         worker->phase >= WorkerPhase::kEnding;
@@ -229,14 +234,15 @@ ServerStatus Master::Status() {
   status.adoptions = adoptions_;
   status.cut_while_leaving = supervisor_->cut_while_leaving();
   status.handovers_broken = supervisor_->handovers_broken();
-  status.log_lines_dropped = log_.dropped();
+  status.log_lines_dropped = log_lines_dropped_before_ + log_.dropped();
   if (!listeners_closed_) {
     for (const ListenUrl& url : listeners_.Urls(status.generation)) {
       status.listeners.push_back({url.text, url.address});
     }
   }
   status.ready = status.state == ServerState::kRunning ||
-                 status.state == ServerState::kReloading;
+                 status.state == ServerState::kReloading ||
+                 status.state == ServerState::kUpgrading;
   const int slots = static_cast<int>(supervisor_->slots().size());
   for (int slot = 0; slot < slots; ++slot) {
     const SupervisedSlot& supervised = supervisor_->slots()[slot];
@@ -271,7 +277,7 @@ SlotStatus Master::SlotTotals(int slot) {
   }
   SlotStatus totals;
   totals.restarts = restarts.before + restarts.last;
-  if (index < ended_.size()) totals.ended = ended_[index];
+  if (index < ended_.size()) totals.ended = ended_[index].known;
   return totals;
 }
 

@@ -59,12 +59,7 @@ absl::Status Master::Fork(const action::Fork& fork, pid_t& pid) {
   if (!worker.ok()) return worker.status();
   pid = worker->process.pid();
   auto link = std::make_unique<Link>(this, fork, *std::move(worker));
-  absl::Status watched =
-      link->channel_inlet.Watch(*loop_, link->worker.channel.fd());
-  if (watched.ok()) {
-    watched = link->exit_inlet.Watch(*loop_, link->worker.process.pidfd());
-  }
-  if (!watched.ok()) {
+  if (absl::Status watched = link->Watch(*loop_); !watched.ok()) {
     // It has done nothing yet, and ends at once: no wait to speak of.
     link->worker.process.Kill(SIGKILL);
     link->worker.process.WaitAndReap();

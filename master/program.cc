@@ -58,7 +58,7 @@ absl::StatusOr<UniqueFd> Open(const std::string& path) {
 
 void SetCloseOnExec(int fd, bool on) {
   const int flags = fcntl(fd, F_GETFD);
-  PCHECK(flags >= 0) << "fcntl(F_GETFD) of descriptor " << fd;
+  if (flags < 0) return;  // it is not there
   PCHECK(fcntl(fd, F_SETFD, on ? flags | FD_CLOEXEC : flags & ~FD_CLOEXEC) ==
          0);
 }
@@ -106,6 +106,28 @@ absl::Status Program::Exec(int binary,
   const int error = errno;
   for (const int fd : keep) SetCloseOnExec(fd, true);
   return ErrnoStatus("execveat", path_, error);
+}
+
+void Program::GiveBack(const Handoff& handoff, const absl::Status& why) const {
+  LOG(ERROR) << "can't take over, and goes back: " << why.message();
+  // One that has come back itself has nobody before it.
+  const auto old_binary = handoff.document.find("old_binary");
+  const auto fds = handoff.document.find("fds");
+  if (!handoff.refusal.empty() || old_binary == handoff.document.end() ||
+      fds == handoff.document.end()) {
+    return;
+  }
+  const absl::StatusOr<UniqueFd> file = WriteHandoff(handoff.document);
+  if (!file.ok()) {
+    LOG(ERROR) << file.status().message();
+    return;
+  }
+  auto keep = fds->get<std::vector<int>>();
+  keep.push_back(file->get());
+  const absl::Status failed = Exec(
+      old_binary->get<int>(), {},
+      HandoffText(Handoff::Role::kMaster, file->get(), why.message()), keep);
+  LOG(ERROR) << failed.message();
 }
 
 }  // namespace baton

@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "master/handoff.h"
 #include "net/unique_fd.h"
 
 namespace baton {
@@ -43,6 +44,10 @@ class Program {
   absl::Status Exec(int binary, const std::vector<std::string>& more_args,
                     const std::string& handoff,
                     absl::Span<const int> keep) const;
+
+  // For a binary that can't take up what it was left: becomes the one before
+  // again, with the same. Returns, and has logged why, if that fails too.
+  void GiveBack(const Handoff& handoff, const absl::Status& why) const;
 
  private:
   std::vector<std::string> args_;

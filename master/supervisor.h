@@ -134,6 +134,7 @@ class Supervisor {
   // The last one that was committed.
   Generation generation() const { return generation_; }
   int wanted_workers() const { return settings_.workers; }
+  absl::Duration ready_timeout() const { return settings_.ready_timeout; }
   const std::optional<ReloadResult>& last_reload() const {
     return last_reload_;
   }

@@ -39,8 +39,6 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(SupervisedRoll, target,
                                                 fork_deadline)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(SupervisedUpgrade, stage,
                                                 deadline, reason)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(ReloadResult, outcome, reason,
-                                                generation, upgrade)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(
     SupervisorState, settings, configured_workers, slots, workers, last_worker,
     last_ticket, generation, last_generation, reload_pending, upgrade_pending,

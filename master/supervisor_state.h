@@ -22,6 +22,9 @@
 
 namespace baton {
 
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(ReloadResult, outcome, reason,
+                                                generation, upgrade)
+
 struct SupervisorState {
   SupervisorSettings settings;
   int configured_workers = 1;

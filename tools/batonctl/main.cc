@@ -43,6 +43,9 @@ constexpr char kHelp[] =
     "  reload      read the configuration again; 0 when the new workers "
     "serve,\n"
     "              1 and the reason when it was rejected or rolled back\n"
+    "  upgrade     become the binary that is on disk now, with the same PID "
+    "and\n"
+    "              connections; 0 and 1 like reload\n"
     "  scale N     N workers from now on; 0 when they serve\n"
     "  stop        stop gracefully; 0 when the server is gone\n"
     "\n"
@@ -168,6 +171,7 @@ int Run(const Options& options) {
   if (options.words.size() == 1) {
     if (command == "status") return PrintStatus(options);
     if (command == "reload") return Command(options, "/reload", "reloaded");
+    if (command == "upgrade") return Command(options, "/upgrade", "upgraded");
     if (command == "stop") return Stop(options);
   }
   fputs(kHelp, stderr);

@@ -1,0 +1,244 @@
+// What the master leaves to another binary, and takes over from one.
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "glog/logging.h"
+#include "master/inherited_fd.h"
+#include "master/json_values.h"
+#include "master/master.h"
+#include "master/master_link.h"
+#include "master/process_title.h"
+#include "master/supervisor_state.h"
+#include "net/open_fds.h"
+
+namespace baton {
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(Counts, real, cells)
+
+namespace {
+
+using nlohmann::json;
+
+int Keep(int fd, std::vector<int>& fds) {
+  if (fd >= 0) fds.push_back(fd);
+  return fd;
+}
+
+json AskerToJson(const Helpers::Asker& asker) {
+  return {{"helper", asker.helper}, {"ticket", asker.ticket}};
+}
+
+Helpers::Asker AskerFromJson(const json& from) {
+  return {from.at("helper").get<uint64_t>(), from.at("ticket").get<uint64_t>()};
+}
+
+// The roll must be back in the binary that goes on.
+void TurnBack(json& document, const std::string& refusal) {
+  json& upgrade = document["supervisor"]["upgrade"];
+  upgrade["stage"] = UpgradeStage::kGoingBack;
+  upgrade["reason"] = refusal;
+}
+
+}  // namespace
+
+json Master::State(std::vector<int>& fds) const {
+  json state = {{"version", kHandoffVersion}, {"pid", getpid()}};
+  state["supervisor"] = ToJson(supervisor_->State());
+  state["listeners"] = listeners_.State(fds);
+  state["helpers"] = helpers_->State(fds);
+  // Of the configuration that serves, which another binary may not understand.
+  const auto config = configs_.find(supervisor_->generation());
+  state["flag_file"] = config == configs_.end() ? upgrade_.old_file_bytes
+                                                : config->second->file_bytes;
+  json& links = state["links"] = json::array();
+  for (const auto& [id, link] : links_) {
+    const WorkerProcess& worker = link->worker;
+    json one = {{"id", id},
+                {"slot", link->slot},
+                {"generation", link->generation},
+                {"pid", worker.process.pid()},
+                {"pidfd", Keep(worker.process.pidfd(), fds)},
+                {"channel", Keep(worker.channel.fd(), fds)},
+                {"scoreboard", Keep(worker.scoreboard_file.get(), fds)},
+                {"recycled_at_rss", link->recycled_at_rss},
+                {"reserved_for", link->reserved_for}};
+    one["unsent"] = link->unsent;
+    links.push_back(std::move(one));
+  }
+  state["log"] = {{"fd", Keep(log_.fd(), fds)},
+                  {"path", open_files_.log_file},
+                  {"format", open_files_.log_format}};
+  state["pid_file"] = {
+      {"path", open_files_.pid_file},
+      {"fd", pid_file_.has_value() ? Keep(pid_file_->fd(), fds) : -1}};
+  json& counts = state["counts"];
+  counts["started_at"] = absl::ToUnixNanos(started_at_);
+  for (const Ended& ended : ended_) {
+    CountsByName all = ended.unknown;
+    AddCounts(all, ended.known.CountsOf());
+    counts["ended"].push_back(all);
+  }
+  for (const Restarts& restarts : restarts_) {
+    counts["restarts"].push_back({restarts.before, restarts.last});
+  }
+  counts["crashes"] = crashes_;
+  counts["oom_kills"] = oom_kills_;
+  counts["adoptions"] = adoptions_;
+  counts["reloads"] = reloads_;
+  counts["reloads_noted"] = reloads_noted_;
+  counts["log_lines_dropped"] = log_lines_dropped_before_ + log_.dropped();
+  if (last_reload_.has_value()) {
+    counts["last_reload"] = {{"result", last_reload_->result},
+                             {"at", absl::ToUnixNanos(last_reload_->at)}};
+  }
+  json& pending = state["pending"];
+  for (const PendingReload& one : pending_reloads_) {
+    pending["reloads"].push_back(
+        {{"asker", AskerToJson(one.asker)}, {"number", one.number}});
+  }
+  for (const PendingScale& one : pending_scales_) {
+    pending["scales"].push_back({{"asker", AskerToJson(one.asker)},
+                                 {"workers", one.workers},
+                                 {"deadline", one.deadline}});
+  }
+  return state;
+}
+
+// First of all what can't be read, then what is owned.
+absl::Status Master::TakeOver(const json& left) {
+  json state = left;
+  const std::string& refusal = upgrade_.handoff->refusal;
+  if (!refusal.empty()) TurnBack(state, refusal);
+  if (state.value("version", 0) != kHandoffVersion ||
+      state.value("pid", 0) != getpid()) {
+    return absl::InvalidArgumentError("it is not for this process");
+  }
+  absl::StatusOr<SupervisorState> supervisor =
+      SupervisorStateFromJson(state.at("supervisor"));
+  if (!supervisor.ok()) return supervisor.status();
+  const auto fds = state.at("fds").get<std::vector<int>>();
+  if (absl::StatusOr<std::vector<int>> open = OpenFds(); open.ok()) {
+    not_ours_ = *std::move(open);
+    std::erase_if(not_ours_, [&fds](int fd) {
+      return std::find(fds.begin(), fds.end(), fd) != fds.end();
+    });
+  }
+  ProcessTitle::Set("baton: master");
+  if (absl::Status status = MakeLoop(); !status.ok()) return status;
+  if (supervisor->upgrade.stage == UpgradeStage::kGoingBack) {
+    // It has been good before.
+    absl::StatusOr<std::shared_ptr<const Config>> config =
+        loader_.Load(state.at("flag_file").get<std::string>());
+    if (!config.ok()) return config.status();
+    active_ = *config;
+    configs_.emplace(supervisor->generation, *std::move(config));
+  } else {
+    upgrade_.file_bytes = state.at("next_flag_file").get<std::string>();
+    upgrade_.old_file_bytes = state.at("flag_file").get<std::string>();
+    absl::StatusOr<UniqueFd> binary =
+        TakeInheritedFd(state.at("old_binary").get<int>());
+    if (!binary.ok()) return binary.status();
+    upgrade_.old_binary = *std::move(binary);
+  }
+  if (absl::Status status = TakeOverFiles(state); !status.ok()) return status;
+  absl::Status status = listeners_.TakeOver(state.at("listeners"));
+  if (status.ok()) status = helpers_->TakeOver(state.at("helpers"));
+  if (status.ok()) status = TakeOverLinks(state.at("links"));
+  if (!status.ok()) return status;
+  for (const auto& [generation, config] : configs_) {
+    helpers_->KnowConfig(generation, config);
+  }
+  TakeOverCounts(state);
+  supervisor_.emplace(*supervisor);
+  return absl::OkStatus();
+}
+
+absl::Status Master::TakeOverFiles(const json& state) {
+  const json& log = state.at("log");
+  open_files_.log_file = log.at("path").get<std::string>();
+  open_files_.log_format = log.at("format").get<LogFormat>();
+  const json& pid_file = state.at("pid_file");
+  open_files_.pid_file = pid_file.at("path").get<std::string>();
+  const int fd = pid_file.at("fd").get<int>();
+  if (fd < 0) return absl::OkStatus();
+  absl::StatusOr<UniqueFd> locked = TakeInheritedFd(fd);
+  if (!locked.ok()) return locked.status();
+  pid_file_.emplace(
+      PidFile::TakeOver(open_files_.pid_file, *std::move(locked)));
+  return absl::OkStatus();
+}
+
+absl::Status Master::TakeOverLinks(const json& links) {
+  for (const json& from : links) {
+    const int scoreboard = from.at("scoreboard").get<int>();
+    // First, as long as nothing of it is owned that would be closed.
+    absl::StatusOr<ScoreboardView> view = ScoreboardView::Open(scoreboard);
+    if (!view.ok()) return view.status();
+    absl::StatusOr<UniqueFd> pidfd =
+        TakeInheritedFd(from.at("pidfd").get<int>());
+    if (!pidfd.ok()) return pidfd.status();
+    absl::StatusOr<UniqueFd> channel =
+        TakeInheritedFd(from.at("channel").get<int>());
+    if (!channel.ok()) return channel.status();
+    absl::StatusOr<UniqueFd> file = TakeInheritedFd(scoreboard);
+    if (!file.ok()) return file.status();
+    const action::Fork fork{from.at("id").get<WorkerId>(),
+                            from.at("slot").get<int>(),
+                            from.at("generation").get<Generation>()};
+    auto link = std::make_unique<Link>(
+        this, fork,
+        WorkerProcess{
+            Process::TakeOver(from.at("pid").get<pid_t>(), *std::move(pidfd)),
+            FdChannel(*std::move(channel)), *std::move(view),
+            *std::move(file)});
+    link->recycled_at_rss = from.value("recycled_at_rss", int64_t{0});
+    link->reserved_for = from.value("reserved_for", false);
+    from.at("unsent").get_to(link->unsent);
+    if (!link->unsent.empty()) unsent_timer_->Start(absl::ZeroDuration());
+    Link& added = *links_.emplace(fork.worker, std::move(link)).first->second;
+    if (absl::Status status = added.Watch(*loop_); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+// What is missing was not there yet.
+void Master::TakeOverCounts(const json& state) {
+  const json& counts = state.at("counts");
+  started_at_ = absl::FromUnixNanos(counts.at("started_at").get<int64_t>());
+  for (const json& from : counts.value("ended", json::array())) {
+    Ended& ended = ended_.emplace_back();
+    ended.unknown = from.get<CountsByName>();
+    ended.known = WorkerSnapshot::TakeCounts(ended.unknown);
+  }
+  for (const json& from : counts.value("restarts", json::array())) {
+    restarts_.push_back(
+        {from.at(0).get<uint64_t>(), from.at(1).get<uint64_t>()});
+  }
+  crashes_ = counts.value("crashes", crashes_);
+  oom_kills_ = counts.value("oom_kills", oom_kills_);
+  adoptions_ = counts.value("adoptions", adoptions_);
+  reloads_ = counts.value("reloads", reloads_);
+  reloads_noted_ = counts.value("reloads_noted", reloads_noted_);
+  log_lines_dropped_before_ = counts.value("log_lines_dropped", uint64_t{0});
+  if (const auto last = counts.find("last_reload"); last != counts.end()) {
+    last_reload_ = {last->at("result").get<ReloadResult>(),
+                    absl::FromUnixNanos(last->at("at").get<int64_t>())};
+  }
+  const json pending = state.value("pending", json::object());
+  if (!pending.is_object()) return;
+  for (const json& from : pending.value("reloads", json::array())) {
+    pending_reloads_.push_back(
+        {AskerFromJson(from.at("asker")), from.at("number").get<uint64_t>()});
+  }
+  for (const json& from : pending.value("scales", json::array())) {
+    pending_scales_.push_back({AskerFromJson(from.at("asker")),
+                               from.at("workers").get<int>(),
+                               from.at("deadline").get<Instant>()});
+  }
+  if (!pending_scales_.empty()) answer_timer_->Start(absl::Seconds(1));
+}
+
+}  // namespace baton
