@@ -177,6 +177,7 @@ absl::StatusOr<Config> ReadConfig(const FlagSourceNames& sources,
   reader.Read("probation", ParseTimeout, config.probation);
   reader.Read("max_draining", ParseMaxDraining, config.max_draining);
   reader.Read("drain_delay", ParseTimeout, config.drain_delay);
+  reader.Read("watch_flagfile", ParseBool, config.watch_flagfile);
   reader.Read("pid_file", ParseText, config.pid_file);
   reader.Read("log_file", ParseText, config.log_file);
   reader.Read("log_format", ParseLogFormat, config.log_format);

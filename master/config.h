@@ -56,6 +56,7 @@ struct Config {
   int max_draining = 8;          // per slot
   absl::Duration drain_delay;
 
+  bool watch_flagfile = false;
   std::string pid_file;  // empty = none
   std::string log_file;  // empty = stderr
   LogFormat log_format = LogFormat::kText;

@@ -91,6 +91,7 @@ constexpr BadValue kBadValues[] = {
      "bad size \"64MB\": a whole number of bytes, or with a unit (KiB, MiB, "
      "GiB), such as 64KiB or 10MiB"},
     {"pin_workers", "maybe", "bad value \"maybe\": true or false"},
+    {"watch_flagfile", "maybe", "bad value \"maybe\": true or false"},
     {"job_threads", "8:1",
      "bad threads \"8:1\": MIN:MAX, from 1 to 1024, MAX not below MIN"},
     {"job_threads", "4", "MIN:MAX"},

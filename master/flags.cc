@@ -46,6 +46,7 @@ DEFINE_int32(max_draining, 8, "old workers a slot may have; more are cut");
 DEFINE_string(drain_delay, "0s", "after SIGTERM, serve on that long first");
 DEFINE_string(stop_timeout, "8s", "how long a stop may take");
 
+DEFINE_bool(watch_flagfile, false, "reload when it changes, links and all");
 DEFINE_bool(check, false, "is the configuration good? exit 0 or 2");
 DEFINE_bool(healthcheck, false, "");
 DEFINE_bool(readycheck, false, "ask a server here; exit 0 or 1");
@@ -104,6 +105,7 @@ constexpr std::array<OwnFlag, 37> kOwnFlags = {{
 
     {"flagfile", "FILE", kConfiguration, nullptr,
      "more flags; SIGHUP reads it again"},
+    {"watch_flagfile", "", kConfiguration, Check<ParseBool>},
     {"check", "", kConfiguration, Check<ParseBool>},
     {"pid_file", "PATH", kConfiguration, Check<ParseText>},
     {"log_file", "PATH", kConfiguration, Check<ParseText>},

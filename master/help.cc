@@ -100,8 +100,8 @@ std::string HelpText(absl::string_view program,
       &text, "\nURL is SCHEME[+tcp|+udp|+unix]://ADDRESS[?option=value&...]\n",
       "SCHEME is one of ", absl::StrJoin(schemes, ", "), "\n",
       "DURATION is like 250ms, 20s, 5m, 1h; SIZE like 64KiB, 10MiB, 1GiB\n",
-      "Every flag is an environment variable, too: BATON_IDLE_TIMEOUT=5m.\n",
-      "The command line goes before the environment, that before the file.\n");
+      "First counts the command line, then variables (BATON_WORKERS=2), then "
+      "FILE\n");
   return text;
 }
 

@@ -88,6 +88,7 @@ Master::Master(const Host& host, std::shared_ptr<const Config> config)
       services_(host.services),
       log_(host.log),
       active_(config),
+      last_file_bytes_(config->file_bytes),
       open_files_{config->log_file, config->log_format, config->pid_file} {
   configs_.emplace(1, std::move(config));
 }
@@ -347,6 +348,7 @@ void Master::Do(const action::CommitConfig& commit) {
   upgrade_.old_binary.reset();
   helpers_->Commit(commit.generation, /*restart=*/other_binary);
   ReportRemovedListeners();
+  UpdateFlagFileWatch(*config);
 }
 
 void Master::Do(const action::DropConfig& drop) {
@@ -413,6 +415,7 @@ void Master::Do(const action::AnnounceReady&) {
   LogEvent("ready")
       .Field("workers", supervisor_->wanted_workers())
       .Field("generation", supervisor_->generation());
+  UpdateFlagFileWatch(*configs_.at(supervisor_->generation()));
 }
 
 void Master::Do(const action::Exit& exit) {

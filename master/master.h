@@ -37,6 +37,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "master/config_loader.h"
+#include "master/flag_file_watch.h"
 #include "master/handoff.h"
 #include "master/helpers.h"
 #include "master/listener_slots.h"
@@ -155,6 +156,8 @@ class Master {
   absl::Status OpenFiles(const Config& config);
   void SwitchFiles(const Config& now);
   void CancelLoadingAtStop();
+  void UpdateFlagFileWatch(const Config& config);
+  void OnFlagFileChange();
 
   // Another binary (master_upgrade.cc), and what it is told (master_state.cc).
   absl::Status StartBinaryCheck();
@@ -217,6 +220,8 @@ class Master {
   // Of a configuration that is loaded and not committed, if it has others.
   UniqueFd next_log_;
   std::optional<PidFile> next_pid_file_;
+  std::optional<FlagFileWatch> flag_file_watch_;
+  std::string last_file_bytes_;  // of the last attempt to load it
 
   struct Upgrade {
     // What this process was started with by the binary before, until it is

@@ -18,10 +18,16 @@ namespace baton {
 void Master::Do(const action::LoadConfig& load) {
   loading_ = load;
   // By the binary's own check.
-  if (upgrade_.taking_up) return EndLoading(Load(load, upgrade_.file_bytes));
+  if (upgrade_.taking_up) {
+    last_file_bytes_ = upgrade_.file_bytes;
+    return EndLoading(Load(load, last_file_bytes_));
+  }
   absl::StatusOr<std::string> bytes = loader_.ReadFile();
   absl::Status started = bytes.status();
-  if (started.ok()) started = StartProbe(*std::move(bytes));
+  if (started.ok()) {
+    last_file_bytes_ = *bytes;
+    started = StartProbe(*std::move(bytes));
+  }
   if (!started.ok()) EndLoading(started);
 }
 
@@ -74,6 +80,37 @@ void Master::CancelLoadingAtStop() {
   if (!loading_.has_value() || supervisor_->takes_requests()) return;
   probe_->Cancel();
   EndLoading(absl::AbortedError("the server is stopping"));
+}
+
+// --- --watch_flagfile
+
+void Master::UpdateFlagFileWatch(const Config& config) {
+  const bool wanted = config.watch_flagfile && !loader_.flag_file().empty();
+  if (config.watch_flagfile && !wanted) {
+    LOG(WARNING) << "--watch_flagfile has no effect without --flagfile";
+  }
+  if (wanted == flag_file_watch_.has_value()) return;
+  if (!wanted) return flag_file_watch_.reset();
+  flag_file_watch_.emplace(*loop_, loader_.flag_file(),
+                           [this] { OnFlagFileChange(); });
+  if (absl::Status status = flag_file_watch_->Start(); !status.ok()) {
+    LOG(ERROR) << "changes of the flag file are not seen: " << status.message();
+    flag_file_watch_.reset();
+  }
+}
+
+// One that is gone for now, or as it was before, is no reason to reload; nor is
+// one that is empty: somebody is about to write it.
+void Master::OnFlagFileChange() {
+  const absl::StatusOr<std::string> bytes = loader_.ReadFile();
+  if (!bytes.ok()) {
+    LogEvent("flag_file_unreadable", google::GLOG_WARNING)
+        .Field("reason", bytes.status().message());
+    return;
+  }
+  if (bytes->empty() || *bytes == last_file_bytes_) return;
+  LogEvent("flag_file_changed").Field("path", loader_.flag_file());
+  Feed(event::ReloadRequested{});
 }
 
 // --- the log and the pid file

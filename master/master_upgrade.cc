@@ -242,6 +242,12 @@ absl::Status Master::TakeUp() {
   Feed(event::TakenUp{});
   upgrade_.taking_up = false;
   heartbeat_timer_->Start(kHeartbeatLook);
+  // Only after a way back; that of a new binary is watched when it serves.
+  if (const auto serves = configs_.find(supervisor_->generation());
+      serves != configs_.end()) {
+    last_file_bytes_ = serves->second->file_bytes;
+    UpdateFlagFileWatch(*serves->second);
+  }
   // What has ended meanwhile is seen by its pidfd; strangers were told of once.
   OnChildSignal();
   return absl::OkStatus();

@@ -49,6 +49,11 @@ std::vector<char*> Pointers(std::vector<std::string>& strings) {
   return pointers;
 }
 
+bool Has(const std::vector<std::string>& environment, const char* variable) {
+  return std::find(environment.begin(), environment.end(), variable) !=
+         environment.end();
+}
+
 struct Spawned {
   pid_t pid;
   UniqueFd out, err;
@@ -58,11 +63,12 @@ Spawned Spawn(const std::string& binary, std::vector<std::string> args,
               const std::vector<std::string>& added) {
   // Tests run beside each other and beside servers: one that wants these says
   // where, in its flag file with kOwnAdmin.
-  if (std::find(added.begin(), added.end(), kOwnAdmin) == added.end()) {
+  if (!Has(added, kOwnAdmin)) {
     args.insert(args.begin(), {"--admin=", "--control="});
   }
   // A test that does not look at it does not wait for it.
-  if (std::none_of(args.begin(), args.end(), [](const std::string& arg) {
+  if (!Has(added, kOwnFlags) &&
+      std::none_of(args.begin(), args.end(), [](const std::string& arg) {
         return absl::StartsWith(arg, "--probation=");
       })) {
     args.insert(args.begin(), "--probation=0s");
@@ -158,7 +164,7 @@ ServerProcess::ServerProcess(const std::vector<std::string>& args,
                              const std::vector<std::string>& environment,
                              const std::string& binary) {
   std::vector<std::string> all = args;
-  all.push_back("--log_format=json");
+  if (!Has(environment, kOwnFlags)) all.push_back("--log_format=json");
   Spawned spawned = Spawn(binary, std::move(all), environment);
   pid_ = spawned.pid;
   out_ = std::move(spawned.out);

@@ -34,6 +34,9 @@ inline constexpr absl::Duration kPatience = absl::Seconds(40);
 // Without it in its environment, a server has neither admin port nor control
 // socket unless its arguments say so.
 inline constexpr char kOwnAdmin[] = "OWN_ADMIN=1";
+// Without it, a server's log is JSON and it has no probation, whatever its flag
+// file says.
+inline constexpr char kOwnFlags[] = "OWN_FLAGS=1";
 
 // How a process that has run to its end went.
 struct Finished {
