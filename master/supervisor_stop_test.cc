@@ -36,6 +36,35 @@ TEST(SupervisorStopTest, TerminateDrainsAndEndsWith0) {
   EXPECT_FALSE(driver.Has<action::CloseListeners>()) << "once";
 }
 
+// The shell gives it up when it sees that, or it is done already.
+TEST(SupervisorStopTest, ALoadThatIsAnsweredDuringAStopChangesNothing) {
+  for (const bool loaded : {false, true}) {
+    SupervisorSettings settings = Workers(1);
+    settings.drain_delay = absl::Seconds(1);
+    SupervisorDriver driver(settings);
+    driver.StartAll();
+    driver.Do(event::ReloadRequested{});
+    const Generation asked = driver.Only<action::LoadConfig>().generation;
+    driver.Do(event::TerminateRequested{});
+    if (loaded) {
+      driver.Do(event::ConfigLoaded{asked, Workers(3)});
+      EXPECT_EQ(driver.Only<action::DropConfig>().generation, asked);
+      driver.Do(event::ListenersRemoved{});
+    } else {
+      driver.Do(event::ConfigRejected{asked, "the server is stopping"});
+    }
+    EXPECT_EQ(driver.supervisor.last_reload()->outcome,
+              ReloadResult::Outcome::kRejected);
+    EXPECT_EQ(driver.supervisor.last_reload()->reason,
+              "the server is stopping");
+    driver.Advance(absl::Seconds(1));
+    driver.Leaves(1);
+    driver.Do(event::WorkerDrained{1, 0});
+    driver.Exit(1);
+    EXPECT_EQ(driver.Only<action::Exit>().code, 0);
+  }
+}
+
 TEST(SupervisorStopTest, RequestsCutByStopTimeoutMakeIt3) {
   SupervisorDriver driver(Workers(1));
   driver.StartAll();

@@ -87,7 +87,9 @@ class Services {
   void Datagram(absl::string_view scheme, DatagramHandler handler);
 
   // Run in each worker, in the order of registration: before it is ready (an
-  // error: the worker has failed), and after its last connection has ended.
+  // error: the worker has failed), and after its last connection has ended. And
+  // one behind the other in a process that serves nobody, for --check and
+  // before a reload (an error: it is rejected); there no job pool is.
   void OnWorkerStart(absl::Status (*callback)());
   void OnWorkerStop(void (*callback)());
 
