@@ -298,6 +298,18 @@ bool IsAlive(pid_t pid) {
   return state != '\0' && state != 'Z' && state != 'X';
 }
 
+bool HasOpen(pid_t pid, const std::string& what) {
+  for (int fd = 0; fd < 1000; ++fd) {
+    char target[4096] = {};
+    const std::string link = absl::StrCat("/proc/", pid, "/fd/", fd);
+    if (readlink(link.c_str(), target, sizeof(target) - 1) > 0 &&
+        absl::StrContains(target, what)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 void WaitUntil(const std::string& what,
                const std::function<bool()>& condition) {
   const absl::Duration deadline = Now() + kPatience;

@@ -121,6 +121,8 @@ std::string TitleOf(pid_t pid);
 std::string ReadFile(const std::string& path);
 // Whether a process that is no zombie has this PID.
 bool IsAlive(pid_t pid);
+// Whether it has something open whose name, as in /proc, contains this.
+bool HasOpen(pid_t pid, const std::string& what);
 // Waits for a condition that nothing reports, by looking again and again.
 void WaitUntil(const std::string& what, const std::function<bool()>& condition);
 
