@@ -192,14 +192,14 @@ TEST_F(EveryFlagTest, IsTakenUpOrRefusedByName) {
 // --- what the master itself has open
 
 TEST_F(EveryFlagTest, TheLogGoesOnElsewhereInAnotherFormat) {
+  const std::string log = values_.at("log_file");
   Values values = {{"listen", "greet://127.0.0.1:0"},
                    {"admin", "http://127.0.0.1:0"},
                    {"control", ""},
                    {"workers", "2"},
                    {"probation", "0s"},
-                   {"log_file", values_.at("log_file")},
+                   {"log_file", log},
                    {"log_format", "text"}};
-  const std::string& log = values["log_file"];
   Write(values);
   server_->Signal(SIGHUP);
   WaitUntil("the new log has it", [&] {
