@@ -113,13 +113,15 @@ absl::Status Helpers::Load(Generation generation,
   return absl::OkStatus();
 }
 
-void Helpers::Commit(Generation generation, bool restart) {
+void Helpers::Commit(Generation generation) {
   const Generation before = std::exchange(committed_, generation);
   for (auto& [kind, state] : kinds_) {
     const std::vector<ListenUrl> urls = state.listeners.Urls(generation);
-    const bool same = before != 0 &&
+    // One of another binary is not known here.
+    const auto old_config = configs_.find(before);
+    const bool same = old_config != configs_.end() &&
                       SameUrls(state.listeners.Urls(before), urls) &&
-                      SameProcess(*configs_[before], *configs_[generation]);
+                      SameProcess(*old_config->second, *configs_[generation]);
     if (absl::Status status =
             state.listeners.Commit(generation, FlagsOf(*configs_[generation]));
         !status.ok()) {
@@ -128,7 +130,7 @@ void Helpers::Commit(Generation generation, bool restart) {
     for (const SocketsId removed : state.listeners.TakeRemoved()) {
       state.listeners.CloseRemoved(removed);
     }
-    if (same && !restart) continue;
+    if (same) continue;
     for (const ListenUrl& url : urls) {
       LogEvent("helper_listening")
           .Field("helper", HelperName(kind))

@@ -16,8 +16,9 @@
 // does not know of it.
 //
 // Configurations: Load binds what is new in one, beside what there is; Commit
-// starts a helper for it if its addresses are others, and lets the one before
-// answer what it was asked; Drop forgets it. A unix path goes with its socket.
+// starts a helper for it if its addresses or its binary are others, and lets
+// the one before answer what it was asked; Drop forgets it. A unix path goes
+// with its socket.
 //
 // Not thread-safe; belongs to the master's loop.
 
@@ -68,9 +69,7 @@ class Helpers {
   // Errors name the address, the call and the errno, and leave all as it was.
   absl::Status Load(Generation generation,
                     std::shared_ptr<const Config> config);
-  // `restart`: also those whose addresses are the same, which run another
-  // binary.
-  void Commit(Generation generation, bool restart = false);
+  void Commit(Generation generation);
   void Drop(Generation generation);
 
   // Nothing happens if the asker is gone.

@@ -344,9 +344,8 @@ void Master::Do(const action::CommitConfig& commit) {
     LOG(WARNING) << "a listener keeps an old option: " << status.message();
   }
   LogConfiguration(commit.generation, *config);
-  const bool other_binary = static_cast<bool>(upgrade_.old_binary);
   upgrade_.old_binary.reset();
-  helpers_->Commit(commit.generation, /*restart=*/other_binary);
+  helpers_->Commit(commit.generation);
   ReportRemovedListeners();
   UpdateFlagFileWatch(*config);
 }
