@@ -88,8 +88,8 @@ Master::Master(const Host& host, std::shared_ptr<const Config> config)
       services_(host.services),
       log_(host.log),
       active_(config),
-      last_file_bytes_(config->file_bytes),
-      open_files_{config->log_file, config->log_format, config->pid_file} {
+      open_files_{config->log_file, config->log_format, config->pid_file},
+      last_file_bytes_(config->file_bytes) {
   configs_.emplace(1, std::move(config));
 }
 

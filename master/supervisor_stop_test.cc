@@ -49,7 +49,6 @@ TEST(SupervisorStopTest, ALoadThatIsAnsweredDuringAStopChangesNothing) {
     if (loaded) {
       driver.Do(event::ConfigLoaded{asked, Workers(3)});
       EXPECT_EQ(driver.Only<action::DropConfig>().generation, asked);
-      driver.Do(event::ListenersRemoved{});
     } else {
       driver.Do(event::ConfigRejected{asked, "the server is stopping"});
     }

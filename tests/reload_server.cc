@@ -7,6 +7,7 @@
 //
 // and the built-in services.
 
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -66,7 +67,7 @@ absl::Status SetUpWorker(absl::string_view title) {
   if (absl::StrContains(title, "worker 1")) {
     while (!FLAGS_worker_1_waits_for.empty() &&
            !Exists(FLAGS_worker_1_waits_for)) {
-      usleep(1000);
+      poll(nullptr, 0, 1);
     }
     if (FLAGS_worker_1_crashes) Crash();
   }
