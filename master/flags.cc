@@ -69,7 +69,7 @@ constexpr char kOperate[] = "Seeing and controlling it";
 constexpr char kStop[] = "Reload and stop";
 constexpr char kConfiguration[] = "Configuration, log, help";
 
-constexpr std::array<OwnFlag, 37> kOwnFlags = {{
+constexpr std::array<OwnFlag, 38> kOwnFlags = {{
     {"listen", "URL[,URL...]", kServe, Check<ParseListeners>},
     {"max_connections", "N", kServe, Check<ParseMaxConnections>},
     {"max_connections_per_ip", "N", kServe, Check<ParseMaxConnectionsPerIp>},
