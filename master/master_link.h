@@ -19,9 +19,6 @@ inline Instant MonotonicNow() {
   return absl::Nanoseconds(MonotonicClock::Get()->NowNanos());
 }
 
-// Between two looks at the heartbeats.
-inline constexpr absl::Duration kHeartbeatLook = absl::Milliseconds(500);
-
 // A worker that has been forked and not yet reaped.
 struct Master::Link {
   Link(Master* master, const action::Fork& fork, WorkerProcess process)

@@ -241,7 +241,7 @@ absl::Status Master::TakeUp() {
   upgrade_.taking_up = true;
   Feed(event::TakenUp{});
   upgrade_.taking_up = false;
-  heartbeat_timer_->Start(kHeartbeatLook);
+  heartbeat_timer_->Start(TurnWatch::kPeriod);
   // Only after a way back; that of a new binary is watched when it serves.
   if (const auto serves = configs_.find(supervisor_->generation());
       serves != configs_.end()) {
