@@ -1,5 +1,6 @@
 // The master's look at its workers' heartbeats: who is stuck, and for how long.
 
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -10,11 +11,16 @@
 
 namespace baton {
 
+// A worker's own configuration is forgotten once another one serves. After an
+// upgrade that one is, too, until the roll is through: then it is what comes.
 absl::Duration Master::StallTimeoutOf(Generation generation) const {
-  const auto config = configs_.find(generation);
-  return config != configs_.end()
-             ? config->second->stall_timeout
-             : configs_.at(supervisor_->generation())->stall_timeout;
+  auto config = configs_.find(generation);
+  if (config == configs_.end())
+    config = configs_.find(supervisor_->generation());
+  if (config == configs_.end() && !configs_.empty())
+    config = std::prev(configs_.end());
+  return config == configs_.end() ? absl::ZeroDuration()
+                                  : config->second->stall_timeout;
 }
 
 void Master::LookAtHeartbeat(Link& link, std::vector<Event>& events) {
