@@ -162,6 +162,7 @@ absl::Status Master::MakeLoop() {
       });
   probe_.emplace(*loop_);
   upgrade_.trial.emplace(*loop_);
+  upgrade_.exec_timer.emplace(*loop_, [this] { BecomeOtherIfWanted(); });
   oom_kills_ = OomKills();
   return signal_inlet_.Watch(*loop_, signals_->fd());
 }
@@ -224,10 +225,10 @@ void Master::Feed(Event event) {
     }
     CancelLoadingAtStop();
     AnswerCommands();
-    const auto exec_to = supervisor_->exec_wanted();
-    if (!events_.empty() || !exec_to.has_value()) continue;
-    const absl::Status failed = BecomeOther(*exec_to);
-    events_.push_back(event::ExecFailed{std::string(failed.message())});
+  }
+  // Not from within whatever this event is about.
+  if (supervisor_->exec_wanted().has_value()) {
+    upgrade_.exec_timer->Start(absl::ZeroDuration());
   }
   feeding_ = false;
   ArmTimer();

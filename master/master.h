@@ -166,6 +166,7 @@ class Master {
                            std::vector<int> keep, absl::Duration patience,
                            std::function<void(const Trial::Result&)> done);
   void OnCanaryChannel();
+  void BecomeOtherIfWanted();
   absl::Status BecomeOther(Supervisor::ExecTo to);
   nlohmann::json State(std::vector<int>& fds) const;
   absl::Status TakeUp();
@@ -235,6 +236,7 @@ class Master {
     UniqueFd old_binary;
     std::string old_file_bytes;
     std::optional<Trial> trial;
+    std::optional<Timer> exec_timer;
     FdChannel canary;
   };
   Upgrade upgrade_;

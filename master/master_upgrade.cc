@@ -190,6 +190,12 @@ void Master::Do(const action::KillTrial&) {
   upgrade_.trial.emplace(*loop_);
 }
 
+void Master::BecomeOtherIfWanted() {
+  const auto to = supervisor_->exec_wanted();
+  if (!to.has_value()) return;
+  Feed(event::ExecFailed{std::string(BecomeOther(*to).message())});
+}
+
 // Returns if it could not be done, and nothing has changed.
 absl::Status Master::BecomeOther(Supervisor::ExecTo to) {
   const bool back = to == Supervisor::ExecTo::kOldBinary;

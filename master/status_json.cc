@@ -17,7 +17,8 @@ Json ReloadJson(const std::optional<ServerStatus::Reload>& reload) {
   return {{"outcome", ReloadOutcomeName(reload->result.outcome)},
           {"reason", reload->result.reason},
           {"at", Rfc3339(reload->at)},
-          {"generation", reload->result.generation}};
+          {"generation", reload->result.generation},
+          {"upgrade", reload->result.upgrade}};
 }
 
 Json WorkerJson(const WorkerStatus& worker, const SlotStatus& slot) {

@@ -155,15 +155,18 @@ nlohmann::json HandoverTest::WaitForEventOf(pid_t worker,
   });
 }
 
-nlohmann::json HandoverTest::Status() {
+std::string HandoverTest::AskAdmin(const std::string& path) {
   TestClient client(admin_);
-  EXPECT_TRUE(client.Send("GET /status HTTP/1.0\r\n\r\n"));
+  EXPECT_TRUE(client.Send(absl::StrCat("GET ", path, " HTTP/1.0\r\n\r\n")));
   const std::string response = client.ReceiveAll();
   const size_t end = response.find("\r\n\r\n");
-  Json status = Json::parse(
-      end == std::string::npos ? "" : response.substr(end + 4), nullptr,
-      /*allow_exceptions=*/false);
-  EXPECT_TRUE(status.is_object()) << response;
+  return end == std::string::npos ? "" : response.substr(end + 4);
+}
+
+nlohmann::json HandoverTest::Status() {
+  const std::string text = AskAdmin("/status");
+  Json status = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  EXPECT_TRUE(status.is_object()) << text;
   return status;
 }
 

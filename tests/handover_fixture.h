@@ -116,6 +116,7 @@ class HandoverTest : public testing::Test {
   Json WaitForEventOf(pid_t worker, const std::string& event);
 
   Json Status();
+  std::string Metrics() { return AskAdmin("/metrics"); }
   // Workers in this state.
   std::vector<Json> WorkersIn(const std::string& state);
   // The one that is ready in a slot; waits for it.
@@ -127,6 +128,8 @@ class HandoverTest : public testing::Test {
   void AwaitBytesIn(int64_t bytes);
 
  private:
+  std::string AskAdmin(const std::string& path);
+
   const std::string binary_;
   const std::string file_;
   Endpoint admin_;

@@ -5,7 +5,8 @@
 //          folder that must be readable
 //   stuck  reads a line and never answers
 //
-// and the built-in services.
+// and the built-in services. It is built twice: the second build has a flag and
+// metrics that the first lacks, and lacks one.
 
 #include <poll.h>
 #include <signal.h>
@@ -29,7 +30,7 @@ DEFINE_bool(polite, true, "only with a --greeting that is");
 DEFINE_bool(set_up_fails, false, "it does");
 DEFINE_bool(set_up_crashes, false, "it does");
 DEFINE_bool(set_up_hangs, false, "it does");
-// And in that of workers, but not of the probe.
+// And in that of workers and a new binary's canary, but not of the probe.
 DEFINE_bool(worker_fails, false, "its set-up does");
 DEFINE_bool(worker_hangs, false, "its set-up does");
 DEFINE_bool(worker_crashes_later, false, "100 ms after its set-up");
@@ -37,8 +38,21 @@ DEFINE_bool(worker_1_crashes, false, "that of slot 1, in its set-up");
 DEFINE_string(worker_1_waits_for, "", "that of slot 1, until there is a file");
 DEFINE_string(worker_hangs_at, "", "if there is this file");
 
+#ifdef SECOND_BUILD
+DEFINE_string(salutation, "", "a flag that the first build lacks");
+#endif
+
 namespace baton {
 namespace {
+
+// Before the one that both have: there it is somewhere else.
+#ifdef SECOND_BUILD
+MetricHistogram line_bytes("line_bytes", "How long lines are.", {1, 10, 100});
+MetricCounter own_lines("second_build_lines_total", "Lines that were read.");
+#else
+MetricCounter own_lines("first_build_lines_total", "Lines that were read.");
+#endif
+MetricCounter greetings("greetings_total", "Lines that were answered.");
 
 // "baton: worker 1 (generation 2)", as ps shows it.
 std::string OwnTitle() {
@@ -82,8 +96,9 @@ absl::Status SetUp() {
   if (FLAGS_set_up_crashes) Crash();
   if (FLAGS_set_up_hangs) Hang();
   const std::string title = OwnTitle();
-  return absl::StrContains(title, "worker") ? SetUpWorker(title)
-                                            : absl::OkStatus();
+  const bool works =
+      absl::StartsWith(title, "baton: worker") || absl::StartsWith(title, "baton: canary");
+  return works ? SetUpWorker(title) : absl::OkStatus();
 }
 
 absl::Status CheckRoot(absl::string_view folder) {
@@ -94,6 +109,11 @@ absl::Status CheckRoot(absl::string_view folder) {
 
 Task<> Greet(Connection conn) {
   while (auto line = co_await conn.ReadUntil("\n", 4096, {.idle = true})) {
+    own_lines.Add();
+    greetings.Add();
+#ifdef SECOND_BUILD
+    line_bytes.Observe(static_cast<double>(line->size()));
+#endif
     const std::string answer = absl::StrCat(FLAGS_greeting, "\n");
     if (co_await conn.Write(answer) != IoError::kOk) break;
   }

@@ -28,12 +28,17 @@ absl::Duration Now() {
   return absl::Nanoseconds(MonotonicClock::Get()->NowNanos());
 }
 
+}  // namespace
+
 std::string PathOf(const std::string& binary) {
+  if (binary[0] == '/') return binary;
   const char* runfiles = std::getenv("TEST_SRCDIR");
   const char* workspace = std::getenv("TEST_WORKSPACE");
   CHECK(runfiles != nullptr && workspace != nullptr) << "run it by bazel test";
   return absl::StrCat(runfiles, "/", workspace, "/", binary);
 }
+
+namespace {
 
 std::pair<UniqueFd, UniqueFd> Pipe() {
   int fds[2];

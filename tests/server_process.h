@@ -46,6 +46,10 @@ struct Finished {
   std::string err;
 };
 
+// Where a binary is: `binary` is an absolute path, or from the top of the
+// workspace and among the test's data.
+std::string PathOf(const std::string& binary);
+
 // Runs the binary to its end. `environment` is added to ours; `binary` as
 // below.
 Finished RunServer(const std::vector<std::string>& args,
@@ -54,8 +58,7 @@ Finished RunServer(const std::vector<std::string>& args,
 
 class ServerProcess {
  public:
-  // Starts it with `args` and --log_format=json. `binary`: from the top of the
-  // workspace; must be among the test's data.
+  // Starts it with `args` and --log_format=json. `binary`: see PathOf().
   explicit ServerProcess(const std::vector<std::string>& args,
                          const std::vector<std::string>& environment = {},
                          const std::string& binary = "master/baton");
