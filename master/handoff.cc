@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "master/inherited_fd.h"
 #include "net/errno_status.h"
 #include "worker/channel_messages.h"
 
@@ -65,7 +66,9 @@ absl::StatusOr<Handoff> ReadHandoff(absl::string_view text) {
         !absl::SimpleAtoi(parts[1], &fd) || fd < 0) {
       continue;
     }
-    const UniqueFd file(fd);
+    // Anybody can set a variable: it may name what is not there.
+    const absl::StatusOr<UniqueFd> file = TakeInheritedFd(fd);
+    if (!file.ok()) return file.status();
     absl::StatusOr<nlohmann::json> document = ReadDocument(fd);
     if (!document.ok()) return document.status();
     return Handoff{role, *std::move(document),
@@ -122,7 +125,9 @@ absl::StatusOr<std::optional<Handoff>> TakeHandoff(
   if (!text.has_value()) return std::optional<Handoff>();
   unsetenv(kHandoffVariable);
   absl::StatusOr<Handoff> handoff = ReadHandoff(*text);
-  if (!handoff.ok()) return handoff.status();
+  if (!handoff.ok()) {
+    return absl::InvalidArgumentError(handoff.status().message());
+  }
   return std::optional<Handoff>(*std::move(handoff));
 }
 

@@ -3,6 +3,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <deque>
+#include <string>
 #include <utility>
 
 #include "glog/logging.h"
@@ -40,6 +43,22 @@ void TurnBack(json& document, const std::string& refusal) {
   json& upgrade = document["supervisor"]["upgrade"];
   upgrade["stage"] = UpgradeStage::kGoingBack;
   upgrade["reason"] = refusal;
+}
+
+// A worker can write all of its scoreboard. One that has spoilt it goes without
+// numbers, and seems to wait; it is no reason for nobody to take the others
+// over.
+absl::StatusOr<ScoreboardView> ViewOf(int scoreboard, pid_t worker) {
+  absl::StatusOr<ScoreboardView> view = ScoreboardView::Open(scoreboard);
+  if (view.ok()) return view;
+  LOG(WARNING) << "worker process " << worker << ": "
+               << view.status().message();
+  const absl::StatusOr<UniqueFd> blank = CreateScoreboardFile();
+  if (!blank.ok()) return blank.status();
+  const absl::StatusOr<Scoreboard> board = Scoreboard::Open(blank->get());
+  if (!board.ok()) return board.status();
+  board->counters().heartbeat.waiting.store(1, std::memory_order_relaxed);
+  return ScoreboardView::Open(blank->get());
 }
 
 }  // namespace
@@ -135,6 +154,11 @@ absl::Status Master::TakeOver(const json& left) {
     if (!config.ok()) return config.status();
     active_ = *config;
     configs_.emplace(supervisor->generation, *std::move(config));
+    // Given back, with the descriptor of what runs here again.
+    if (const auto old = state.find("old_binary"); old != state.end()) {
+      const absl::StatusOr<UniqueFd> unused = TakeInheritedFd(old->get<int>());
+      if (!unused.ok()) return unused.status();
+    }
   } else {
     upgrade_.file_bytes = state.at("next_flag_file").get<std::string>();
     upgrade_.old_file_bytes = state.at("flag_file").get<std::string>();
@@ -173,9 +197,14 @@ absl::Status Master::TakeOverFiles(const json& state) {
 
 absl::Status Master::TakeOverLinks(const json& links) {
   for (const json& from : links) {
-    const int scoreboard = from.at("scoreboard").get<int>();
     // First, as long as nothing of it is owned that would be closed.
-    absl::StatusOr<ScoreboardView> view = ScoreboardView::Open(scoreboard);
+    const int scoreboard = from.at("scoreboard").get<int>();
+    const action::Fork fork{from.at("id").get<WorkerId>(),
+                            from.at("slot").get<int>(),
+                            from.at("generation").get<Generation>()};
+    const auto pid = from.at("pid").get<pid_t>();
+    auto unsent = from.at("unsent").get<std::deque<std::string>>();
+    absl::StatusOr<ScoreboardView> view = ViewOf(scoreboard, pid);
     if (!view.ok()) return view.status();
     absl::StatusOr<UniqueFd> pidfd =
         TakeInheritedFd(from.at("pidfd").get<int>());
@@ -185,18 +214,14 @@ absl::Status Master::TakeOverLinks(const json& links) {
     if (!channel.ok()) return channel.status();
     absl::StatusOr<UniqueFd> file = TakeInheritedFd(scoreboard);
     if (!file.ok()) return file.status();
-    const action::Fork fork{from.at("id").get<WorkerId>(),
-                            from.at("slot").get<int>(),
-                            from.at("generation").get<Generation>()};
     auto link = std::make_unique<Link>(
         this, fork,
-        WorkerProcess{
-            Process::TakeOver(from.at("pid").get<pid_t>(), *std::move(pidfd)),
-            FdChannel(*std::move(channel)), *std::move(view),
-            *std::move(file)});
+        WorkerProcess{Process::TakeOver(pid, *std::move(pidfd)),
+                      FdChannel(*std::move(channel)), *std::move(view),
+                      *std::move(file)});
     link->recycled_at_rss = from.value("recycled_at_rss", int64_t{0});
     link->reserved_for = from.value("reserved_for", false);
-    from.at("unsent").get_to(link->unsent);
+    link->unsent = std::move(unsent);
     if (!link->unsent.empty()) unsent_timer_->Start(absl::ZeroDuration());
     Link& added = *links_.emplace(fork.worker, std::move(link)).first->second;
     if (absl::Status status = added.Watch(*loop_); !status.ok()) return status;

@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <climits>
+#include <exception>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -35,6 +37,13 @@ std::string Absolute(absl::string_view path) {
   return absl::StrCat(directory.data(), "/", path);
 }
 
+// A folder may be entered, which is the same right.
+bool IsProgram(const std::string& path) {
+  struct stat status;
+  return stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
+         access(path.c_str(), X_OK) == 0;
+}
+
 // As a shell finds a command - execvp(3).
 std::string FindProgram(const std::string& name,
                         const std::vector<std::string>& environment) {
@@ -44,7 +53,7 @@ std::string FindProgram(const std::string& name,
     for (const absl::string_view folder : absl::StrSplit(variable, ':')) {
       const std::string path =
           Absolute(absl::StrCat(folder.empty() ? "." : folder, "/", name));
-      if (access(path.c_str(), X_OK) == 0) return path;
+      if (IsProgram(path)) return path;
     }
   }
   return Absolute(name);
@@ -56,11 +65,21 @@ absl::StatusOr<UniqueFd> Open(const std::string& path) {
   return fd;
 }
 
-void SetCloseOnExec(int fd, bool on) {
-  const int flags = fcntl(fd, F_GETFD);
-  if (flags < 0) return;  // it is not there
-  PCHECK(fcntl(fd, F_SETFD, on ? flags | FD_CLOEXEC : flags & ~FD_CLOEXEC) ==
-         0);
+// Those of `fds` that would have been closed on exec, and no longer are.
+std::vector<int> KeepOnExec(absl::Span<const int> fds) {
+  std::vector<int> changed;
+  for (const int fd : fds) {
+    const int flags = fcntl(fd, F_GETFD);
+    // It may not be there.
+    if (flags < 0 || (flags & FD_CLOEXEC) == 0) continue;
+    PCHECK(fcntl(fd, F_SETFD, flags & ~FD_CLOEXEC) == 0);
+    changed.push_back(fd);
+  }
+  return changed;
+}
+
+void CloseOnExec(absl::Span<const int> fds) {
+  for (const int fd : fds) PCHECK(fcntl(fd, F_SETFD, FD_CLOEXEC) == 0);
 }
 
 std::vector<char*> Pointers(std::vector<std::string>& strings) {
@@ -100,21 +119,25 @@ absl::Status Program::Exec(int binary,
   args.insert(args.end(), more_args.begin(), more_args.end());
   std::vector<std::string> environment = environment_;
   environment.push_back(absl::StrCat(kHandoffVariable, "=", handoff));
-  for (const int fd : keep) SetCloseOnExec(fd, false);
+  const std::vector<int> changed = KeepOnExec(keep);
   execveat(binary, "", Pointers(args).data(), Pointers(environment).data(),
            AT_EMPTY_PATH);
   const int error = errno;
-  for (const int fd : keep) SetCloseOnExec(fd, true);
+  CloseOnExec(changed);
   return ErrnoStatus("execveat", path_, error);
 }
 
 void Program::GiveBack(const Handoff& handoff, const absl::Status& why) const {
   LOG(ERROR) << "can't take over, and goes back: " << why.message();
   // One that has come back itself has nobody before it.
-  const auto old_binary = handoff.document.find("old_binary");
-  const auto fds = handoff.document.find("fds");
-  if (!handoff.refusal.empty() || old_binary == handoff.document.end() ||
-      fds == handoff.document.end()) {
+  if (!handoff.refusal.empty()) return;
+  int old_binary = -1;
+  std::vector<int> keep;
+  try {
+    handoff.document.at("old_binary").get_to(old_binary);
+    handoff.document.at("fds").get_to(keep);
+  } catch (const std::exception& error) {  // the library's only way
+    LOG(ERROR) << "nor can it go back: " << error.what();
     return;
   }
   const absl::StatusOr<UniqueFd> file = WriteHandoff(handoff.document);
@@ -122,10 +145,9 @@ void Program::GiveBack(const Handoff& handoff, const absl::Status& why) const {
     LOG(ERROR) << file.status().message();
     return;
   }
-  auto keep = fds->get<std::vector<int>>();
   keep.push_back(file->get());
   const absl::Status failed = Exec(
-      old_binary->get<int>(), {},
+      old_binary, {},
       HandoffText(Handoff::Role::kMaster, file->get(), why.message()), keep);
   LOG(ERROR) << failed.message();
 }

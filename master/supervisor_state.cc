@@ -1,6 +1,7 @@
 #include "master/supervisor_state.h"
 
 #include <exception>
+#include <set>
 #include <string>
 
 #include "absl/status/status.h"
@@ -48,9 +49,25 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(
 
 namespace {
 
+// A newer build's may have more.
+template <typename Enum>
+bool IsUpTo(Enum value, Enum last) {
+  return value >= Enum{} && value <= last;
+}
+
 absl::Status Validate(const SupervisorState& state) {
-  if (state.settings.workers < 1 || state.settings.max_draining < 1) {
+  const auto allowed = [](const SupervisorSettings& settings) {
+    return settings.workers >= 1 && settings.max_draining >= 1;
+  };
+  if (!allowed(state.settings) ||
+      (state.roll.has_value() && !allowed(state.roll->settings))) {
     return absl::InvalidArgumentError("numbers that no configuration allows");
+  }
+  if (!IsUpTo(state.upgrade.stage, UpgradeStage::kTakenBack) ||
+      (state.last_reload.has_value() &&
+       !IsUpTo(state.last_reload->outcome,
+               ReloadResult::Outcome::kRolledBack))) {
+    return absl::InvalidArgumentError("an unknown stage or outcome");
   }
   std::map<WorkerId, int> slot_of;
   for (const SupervisedWorker& worker : state.workers) {
@@ -60,7 +77,12 @@ absl::Status Validate(const SupervisorState& state) {
       return absl::InvalidArgumentError(
           absl::StrCat("worker ", worker.id, " is nowhere, or twice"));
     }
+    if (!IsUpTo(worker.phase, WorkerPhase::kKilled)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("worker ", worker.id, " is in an unknown phase"));
+    }
   }
+  std::set<WorkerId> placed;
   for (size_t i = 0; i < state.slots.size(); ++i) {
     const SupervisedSlot& slot = state.slots[i];
     std::vector<WorkerId> ids = slot.outgoing;
@@ -71,6 +93,10 @@ absl::Status Validate(const SupervisorState& state) {
       if (worker == slot_of.end() || worker->second != static_cast<int>(i)) {
         return absl::InvalidArgumentError(
             absl::StrCat("slot ", i, " has worker ", id, ", who is not there"));
+      }
+      if (!placed.insert(id).second) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("slot ", i, " has worker ", id, " twice"));
       }
     }
   }

@@ -142,7 +142,10 @@ const KnownField* FindField(const Entry& entry) {
 }
 
 uint64_t Sum(uint64_t a, uint64_t b, bool real) {
-  if (!real) return std::min(a + b, kCounterLimit);
+  if (!real) {
+    return std::min(std::min(a, kCounterLimit) + std::min(b, kCounterLimit),
+                    kCounterLimit);
+  }
   return std::bit_cast<uint64_t>(std::bit_cast<double>(a) +
                                  std::bit_cast<double>(b));
 }
@@ -359,8 +362,10 @@ void ScoreboardView::ReadCell(uint64_t value, Rule rule, uint64_t& last) {
 CountsByName ScoreboardView::ReadUnknown() const {
   CountsByName counts;
   for (const UnknownField& field : unknown_) {
-    Counts& one = counts[KeyOf(field.name, field.real, field.cells)];
-    one.real = field.real;
+    const auto [added, is_new] = counts.try_emplace(
+        KeyOf(field.name, field.real, field.cells), Counts{field.real, {}});
+    if (!is_new) continue;  // a wild worker's second one of that name
+    Counts& one = added->second;
     const auto* cells = reinterpret_cast<const std::atomic<uint64_t>*>(
         mapping_.get() + field.offset);
     for (size_t i = 0; i < field.cells; ++i) {
