@@ -29,7 +29,7 @@ TEST(InquiryTest, OnlyTheFewQuestionsAreTaken) {
     packet[8] = static_cast<char>(number);
     taken += DecodeInquiry(packet).ok() ? 1 : 0;
   }
-  EXPECT_EQ(taken, 7);
+  EXPECT_EQ(taken, 8);
 }
 
 TEST(InquiryTest, WhatIsCutOrTooLongIsRefused) {

@@ -96,8 +96,8 @@ absl::Status SetUp() {
   if (FLAGS_set_up_crashes) Crash();
   if (FLAGS_set_up_hangs) Hang();
   const std::string title = OwnTitle();
-  const bool works =
-      absl::StartsWith(title, "baton: worker") || absl::StartsWith(title, "baton: canary");
+  const bool works = absl::StartsWith(title, "baton: worker") ||
+                     absl::StartsWith(title, "baton: canary");
   return works ? SetUpWorker(title) : absl::OkStatus();
 }
 

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <functional>
 #include <optional>
@@ -82,6 +83,11 @@ class ServerStopFaultTest
     WriteFlags(absl::StrCat(kGood, "\n", flags));
     server().Signal(SIGHUP);
   }
+  // To the same binary.
+  void StartsToUpgrade(const std::string& flags) {
+    WriteFlags(absl::StrCat(kGood, "\n", flags));
+    server().Signal(SIGUSR2);
+  }
   // A client that keeps a worker.
   TestClient BusyClient() {
     const int64_t before = OfAll("bytes_in");
@@ -144,6 +150,42 @@ void InTheRollBack(ServerStopFaultTest& test) {
   test.AwaitWorker(0, 1);
 }
 
+// --- of an upgrade
+
+void InTheCheck(ServerStopFaultTest& test) {
+  test.StartWith(kGood);
+  const size_t children = test.server().Workers().size();
+  test.StartsToUpgrade("--set_up_hangs");
+  WaitUntil("the check runs",
+            [&] { return test.server().Workers().size() > children; });
+}
+
+void WithACanary(ServerStopFaultTest& test) {
+  test.StartWith(kGood);
+  test.StartsToUpgrade("--worker_hangs");
+  WaitUntil("there is a canary", [&] {
+    const std::vector<pid_t> children = test.server().Workers();
+    return std::any_of(children.begin(), children.end(), [](pid_t child) {
+      return TitleOf(child) == "baton: canary (generation 2)";
+    });
+  });
+}
+
+void InTheNewBinary(ServerStopFaultTest& test) {
+  test.StartWith(kGood);
+  test.StartsToUpgrade("--worker_1_waits_for=" + test.marker());
+  test.AwaitWorker(1, 2);
+}
+
+void BackInTheOldBinary(ServerStopFaultTest& test) {
+  test.StartWith(absl::StrCat(kGood, "\n--worker_hangs_at=", test.marker()));
+  test.StartsToUpgrade(
+      absl::StrCat("--worker_1_crashes\n--worker_1_waits_for=", test.marker()));
+  test.AwaitWorker(1, 2);
+  test.Mark();
+  test.AwaitWorker(0, 1);
+}
+
 bool PortIsFree(const Endpoint& endpoint) {
   TestClient client(endpoint);
   return !client.ok() && client.connect_errno() == ECONNREFUSED;
@@ -176,15 +218,18 @@ TEST_P(ServerStopFaultTest, EndsAndLeavesNothingBehind) {
 
 INSTANTIATE_TEST_SUITE_P(
     Stop, ServerStopFaultTest,
-    testing::Combine(testing::Values(State{"Start", InItsStart},
-                                     State{"Serving", Serving},
-                                     State{"Probe", InTheProbe},
-                                     State{"Probation", OnProbation},
-                                     State{"Roll", InTheRoll},
-                                     State{"RollBack", InTheRollBack}),
-                     testing::Values(Stop{"Term", {SIGTERM}},
-                                     Stop{"Quit", {SIGQUIT}},
-                                     Stop{"TermAndQuit", {SIGTERM, SIGQUIT}})),
+    testing::Combine(
+        testing::Values(State{"Start", InItsStart}, State{"Serving", Serving},
+                        State{"Probe", InTheProbe},
+                        State{"Probation", OnProbation},
+                        State{"Roll", InTheRoll},
+                        State{"RollBack", InTheRollBack},
+                        State{"UpgradeCheck", InTheCheck},
+                        State{"UpgradeCanary", WithACanary},
+                        State{"UpgradeRoll", InTheNewBinary},
+                        State{"UpgradeRollBack", BackInTheOldBinary}),
+        testing::Values(Stop{"Term", {SIGTERM}}, Stop{"Quit", {SIGQUIT}},
+                        Stop{"TermAndQuit", {SIGTERM, SIGQUIT}})),
     [](const auto& info) {
       return std::get<0>(info.param).name + std::get<1>(info.param).name;
     });
@@ -192,23 +237,27 @@ INSTANTIATE_TEST_SUITE_P(
 // With somebody to wait for.
 INSTANTIATE_TEST_SUITE_P(
     Busy, ServerStopFaultTest,
-    testing::Combine(testing::Values(State{"Serving", Serving},
-                                     State{"Probe", InTheProbe},
-                                     State{"Probation", OnProbation},
-                                     State{"Roll", InTheRoll},
-                                     State{"RollBack", InTheRollBack}),
-                     testing::Values(Stop{.name = "Term",
-                                          .signals = {SIGTERM},
-                                          .busy = true,
-                                          .stop_timeout = "300ms",
-                                          .exit_code = 3},
-                                     Stop{.name = "TermTwice",
-                                          .signals = {SIGTERM},
-                                          .again = true,
-                                          .busy = true},
-                                     Stop{.name = "TermAndQuit",
-                                          .signals = {SIGTERM, SIGQUIT},
-                                          .busy = true})),
+    testing::Combine(
+        testing::Values(State{"Serving", Serving}, State{"Probe", InTheProbe},
+                        State{"Probation", OnProbation},
+                        State{"Roll", InTheRoll},
+                        State{"RollBack", InTheRollBack},
+                        State{"UpgradeCheck", InTheCheck},
+                        State{"UpgradeCanary", WithACanary},
+                        State{"UpgradeRoll", InTheNewBinary},
+                        State{"UpgradeRollBack", BackInTheOldBinary}),
+        testing::Values(Stop{.name = "Term",
+                             .signals = {SIGTERM},
+                             .busy = true,
+                             .stop_timeout = "300ms",
+                             .exit_code = 3},
+                        Stop{.name = "TermTwice",
+                             .signals = {SIGTERM},
+                             .again = true,
+                             .busy = true},
+                        Stop{.name = "TermAndQuit",
+                             .signals = {SIGTERM, SIGQUIT},
+                             .busy = true})),
     [](const auto& info) {
       return std::get<0>(info.param).name + std::get<1>(info.param).name;
     });
