@@ -306,6 +306,25 @@ INSTANTIATE_TEST_SUITE_P(
               "rolled_back", "SIGTRAP"}),
     [](const auto& info) { return info.param.name; });
 
+TEST_F(ServerUpgradeTest, GoesBackToABinaryThatHasBeenDeleted) {
+  const std::string copy = link_.path() + ".copy";
+  {
+    std::ifstream from(PathOf(kFirst), std::ios::binary);
+    std::ofstream(copy, std::ios::binary) << from.rdbuf();
+  }
+  EXPECT_EQ(chmod(copy.c_str(), 0755), 0);
+  link_.PointTo(copy);
+  StartServer();
+  EXPECT_EQ(unlink(copy.c_str()), 0);
+  const Json finished = Upgrade(kSecond, "--greeting=new\n--worker_1_crashes");
+  EXPECT_EQ(finished.value("outcome", ""), "rolled_back");
+  EXPECT_EQ(Greeting(), "old\n");
+  EXPECT_THAT(ReadFile(absl::StrCat("/proc/", server().pid(), "/maps")),
+              HasSubstr("(deleted)"));
+  MustUpgrade(kSecond, "--greeting=new");
+  EXPECT_EQ(Greeting(), "new\n");
+}
+
 TEST_F(ServerUpgradeTest, GoesBackWhenTheNewBinaryCannotBind) {
   StartServer();
   // Held by nobody when the binary checks itself: which binds nothing.
