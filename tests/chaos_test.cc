@@ -58,6 +58,19 @@ std::string MakeFolder() {
   return folder;
 }
 
+// What they are, a line each.
+std::string DescriptorsOf(pid_t pid) {
+  std::string text;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(
+           absl::StrCat("/proc/", pid, "/fd"), ignored)) {
+    absl::StrAppend(&text, "  ", entry.path().filename().string(), ": ",
+                    std::filesystem::read_symlink(entry, ignored).string(),
+                    "\n");
+  }
+  return text;
+}
+
 class ChaosTest : public testing::Test {
  protected:
   ChaosTest()
@@ -208,6 +221,7 @@ void ChaosTest::Settle() {
     now = CountDescriptors(server_->pid());
     return now.others == at_the_beginning_.others;
   });
+  if (ledger_.failed()) std::cerr << DescriptorsOf(server_->pid());
   std::cerr << "descriptors of the master: " << now.others << " and "
             << now.listening << " that listen; at the beginning "
             << at_the_beginning_.others << " and "
@@ -276,9 +290,13 @@ void ChaosTest::Report() {
   if (!ledger_.failed()) return;
   std::cerr << "the end of the log:\n" << log_.Tail() << "\n";
   if (const char* kept = std::getenv("TEST_UNDECLARED_OUTPUTS_DIR")) {
-    std::error_code ignored;
-    std::filesystem::copy(
-        folder_, kept, std::filesystem::copy_options::skip_symlinks, ignored);
+    std::error_code ignored;  // of sockets, for instance
+    for (const auto& entry :
+         std::filesystem::directory_iterator(folder_, ignored)) {
+      std::filesystem::copy(entry.path(), kept,
+                            std::filesystem::copy_options::skip_symlinks,
+                            ignored);
+    }
   }
 }
 
