@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <utility>
 
@@ -40,11 +39,7 @@ constexpr char kExtraListener[] = ",tell://127.0.0.2:0";
 }  // namespace
 
 std::string ChaosOperations::BuildOfServer(bool second) {
-  const char* runfiles = std::getenv("TEST_SRCDIR");
-  const char* workspace = std::getenv("TEST_WORKSPACE");
-  CHECK(runfiles != nullptr && workspace != nullptr) << "run it by bazel test";
-  return absl::StrCat(runfiles, "/", workspace, "/tests/chaos_server_",
-                      second ? "b" : "a");
+  return PathOf(second ? "tests/chaos_server_b" : "tests/chaos_server_a");
 }
 
 ChaosOperations::ChaosOperations(std::string folder, ChaosLedger* ledger,
