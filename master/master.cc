@@ -226,6 +226,10 @@ void Master::Feed(Event event) {
     CancelLoadingAtStop();
     AnswerCommands();
   }
+  // Refused, or given up: nobody needs it any more.
+  if (supervisor_->state() != ServerState::kUpgrading) {
+    upgrade_.new_binary.reset();
+  }
   // Not from within whatever this event is about.
   if (supervisor_->exec_wanted().has_value()) {
     upgrade_.exec_timer->Start(absl::ZeroDuration());

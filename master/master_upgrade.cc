@@ -102,6 +102,8 @@ absl::Status Master::StartBinaryCheck() {
 
 void Master::Do(const action::StartCanary& start) {
   if (absl::Status status = StartCanary(start.generation); !status.ok()) {
+    canary_inlet_.Stop();
+    upgrade_.canary = FdChannel();
     Feed(event::CanaryEnded{std::string(status.message())});
   }
 }

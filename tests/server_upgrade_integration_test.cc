@@ -22,6 +22,7 @@
 #include "master/local_http.h"
 #include "net/endpoint.h"
 #include "nlohmann/json.hpp"
+#include "tests/chaos_sockets.h"
 #include "tests/handover_fixture.h"
 #include "tests/server_process.h"
 #include "tests/test_client.h"
@@ -257,6 +258,7 @@ TEST_P(ServerUpgradeFaultTest, IsRefusedOrTakenBackAndNothingIsLost) {
   StartServer("--ready_timeout=3s", {"--probation=500ms"});
   Talkers talkers(server().address(), 4, Greets());
   talkers.Await(20);
+  const int descriptors = CountDescriptors(server().pid()).all();
   const Json finished = Upgrade(
       fault.build,
       absl::StrCat("--ready_timeout=3s\n--greeting=new\n", fault.flags));
@@ -271,6 +273,10 @@ TEST_P(ServerUpgradeFaultTest, IsRefusedOrTakenBackAndNothingIsLost) {
   for (const Json& worker : WorkersIn("ready"))
     EXPECT_EQ(worker["generation"], 1);
   EXPECT_EQ(Greeting(), "old\n");
+  // What is given up is closed, sooner or later.
+  WaitUntil("the master has as many descriptors as before", [&] {
+    return CountDescriptors(server().pid()).all() == descriptors;
+  });
   // It was not the server's fault: what is right is taken up.
   MustUpgrade(kSecond, "--greeting=new");
   EXPECT_EQ(Greeting(), "new\n");
