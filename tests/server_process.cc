@@ -40,6 +40,21 @@ std::string PathOf(const std::string& binary) {
 
 namespace {
 
+// What the server and its children are at, for a failure that does not come
+// again.
+std::string DescribeFamily(pid_t server) {
+  std::string text;
+  std::istringstream children(
+      ReadFile(absl::StrCat("/proc/", server, "/task/", server, "/children")));
+  for (pid_t pid = server; pid != 0; pid = children >> pid ? pid : 0) {
+    const std::string folder = absl::StrCat("/proc/", pid);
+    absl::StrAppend(&text, pid, " \"", TitleOf(pid), "\" in ",
+                    ReadFile(folder + "/wchan"), "\n",
+                    ReadFile(folder + "/stat"), ReadFile(folder + "/stack"));
+  }
+  return text;
+}
+
 std::pair<UniqueFd, UniqueFd> Pipe() {
   int fds[2];
   PCHECK(pipe2(fds, O_CLOEXEC) == 0);
@@ -209,7 +224,8 @@ nlohmann::json ServerProcess::WaitFor(
 
 bool ServerProcess::ReadMore(absl::Duration deadline, const std::string& what) {
   if (!WaitReadable(err_.get(), deadline)) {
-    ADD_FAILURE() << "waited in vain for " << what;
+    ADD_FAILURE() << "waited in vain for " << what << "\n"
+                  << DescribeFamily(pid_);
     return false;
   }
   if (ReadSome(err_.get(), log_)) return true;
