@@ -62,8 +62,9 @@ bool InTheWay(const ListenUrl& a, const ListenUrl& b) {
          b.common.dual;
 }
 
-absl::Status CheckListeners(const ServiceRules& rules,
-                            std::vector<ListenUrl>& listeners) {
+absl::Status CheckListeners(const ServiceRules& rules, const KnownNames& known,
+                            Config& config) {
+  std::vector<ListenUrl>& listeners = config.listen;
   if (listeners.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
         "there is none: name one at least, as in --listen=",
@@ -73,7 +74,7 @@ absl::Status CheckListeners(const ServiceRules& rules,
   }
   for (ListenUrl& url : listeners) {
     absl::Status status = rules.check(url);
-    if (status.ok()) status = Resolve(url);
+    if (status.ok()) status = Resolve(known, url, config.names);
     if (!status.ok()) return status;
   }
   for (size_t i = 0; i < listeners.size(); ++i) {
@@ -88,15 +89,14 @@ absl::Status CheckListeners(const ServiceRules& rules,
 }
 
 // Those of the master's children.
-absl::Status CheckAdmin(const std::vector<ListenUrl>& listen,
-                        std::vector<ListenUrl>& admin) {
+absl::Status CheckAdmin(const KnownNames& known, Config& config) {
   Services services;
   RegisterHelperServices(HelperKind::kAdmin, services);
-  for (ListenUrl& url : admin) {
+  for (ListenUrl& url : config.admin) {
     absl::Status status = services.Check(url);
-    if (status.ok()) status = Resolve(url);
+    if (status.ok()) status = Resolve(known, url, config.names);
     if (!status.ok()) return status;
-    for (const ListenUrl& other : listen) {
+    for (const ListenUrl& other : config.listen) {
       if (!InTheWay(url, other)) continue;
       return absl::InvalidArgumentError(
           absl::StrCat(Quote(url.text), " is in the way of ", Quote(other.text),
@@ -106,9 +106,8 @@ absl::Status CheckAdmin(const std::vector<ListenUrl>& listen,
   return absl::OkStatus();
 }
 
-void ReadRunAs(FlagReader& reader, std::optional<RunAs>& run_as) {
-  const std::string user = FlagValue("user");
-  const std::string group = FlagValue("group");
+void LookUpRunAs(const std::string& user, const std::string& group,
+                 FlagReader& reader, std::optional<RunAs>& run_as) {
   std::optional<gid_t> gid;
   if (!group.empty()) reader.Take("group", ResolveGroup(group), gid);
   if (!reader.status().ok()) return;
@@ -116,6 +115,20 @@ void ReadRunAs(FlagReader& reader, std::optional<RunAs>& run_as) {
     reader.Take("user", ResolveUser(user, gid), run_as);
   } else if (gid) {
     run_as = RunAs{.uid = std::nullopt, .user = "", .gid = *gid};
+  }
+}
+
+void ReadRunAs(const KnownNames& known, FlagReader& reader, Config& config) {
+  const std::string user = FlagValue("user");
+  const std::string group = FlagValue("group");
+  if (known.user.has_value() && known.user->user == user &&
+      known.user->group == group) {
+    config.run_as = known.user->run_as;
+  } else {
+    LookUpRunAs(user, group, reader, config.run_as);
+  }
+  if (config.run_as.has_value()) {
+    config.names.user = {user, group, *config.run_as};
   }
 }
 
@@ -159,7 +172,8 @@ std::vector<std::string> Warnings(const Config& config) {
 }  // namespace
 
 absl::StatusOr<Config> ReadConfig(const FlagSourceNames& sources,
-                                  const ServiceRules& rules) {
+                                  const ServiceRules& rules,
+                                  const KnownNames& known) {
   Config config;
   FlagReader reader(sources);
   reader.Read("workers", ParseWorkers, config.workers);
@@ -182,18 +196,19 @@ absl::StatusOr<Config> ReadConfig(const FlagSourceNames& sources,
   reader.Read("log_file", ParseText, config.log_file);
   reader.Read("log_format", ParseLogFormat, config.log_format);
   // What asks the system comes when everything else is right.
-  if (reader.status().ok()) ReadRunAs(reader, config.run_as);
+  if (reader.status().ok()) ReadRunAs(known, reader, config);
   if (reader.status().ok()) {
-    const absl::Status listeners = CheckListeners(rules, config.listen);
+    const absl::Status listeners = CheckListeners(rules, known, config);
     if (!listeners.ok()) reader.Fail("listen", listeners.message());
   }
   if (reader.status().ok()) {
-    const absl::Status admin = CheckAdmin(config.listen, config.admin);
+    const absl::Status admin = CheckAdmin(known, config);
     if (!admin.ok()) reader.Fail("admin", admin.message());
   }
   for (ListenUrl& url : config.control) {
     if (!reader.status().ok()) break;
-    if (absl::Status control = Resolve(url); !control.ok()) {
+    if (absl::Status control = Resolve(known, url, config.names);
+        !control.ok()) {
       reader.Fail("control", control.message());
     }
   }

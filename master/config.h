@@ -22,6 +22,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "master/flag_registry.h"
+#include "master/known_names.h"
 #include "master/run_as.h"
 #include "net/listen_url.h"
 #include "worker/log_line.h"
@@ -64,6 +65,9 @@ struct Config {
   // Not wrong, but hardly what was meant. Sentences, for the log.
   std::vector<std::string> warnings;
 
+  // What was looked up for it, or known.
+  KnownNames names;
+
   // Of the flag file, as they were.
   std::string file_bytes;
   // What it was made of, in the order of precedence: see
@@ -85,9 +89,11 @@ struct ServiceRules {
 using FlagSourceNames = std::map<std::string, std::string, std::less<>>;
 
 // The configuration that gflags' values are now. Looks up host names, users and
-// groups, so it may block. Errors are InvalidArgument, one line each.
+// groups that are not in `known`, so it may block. Errors are InvalidArgument,
+// one line each.
 absl::StatusOr<Config> ReadConfig(const FlagSourceNames& sources,
-                                  const ServiceRules& rules);
+                                  const ServiceRules& rules,
+                                  const KnownNames& known);
 
 }  // namespace baton
 

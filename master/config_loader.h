@@ -37,6 +37,7 @@
 #include "absl/strings/string_view.h"
 #include "master/config.h"
 #include "master/flag_sources.h"
+#include "master/known_names.h"
 #include "net/endpoint.h"
 
 namespace baton {
@@ -68,8 +69,12 @@ class ConfigLoader {
   // The bytes of the flag file, none if there is none.
   absl::StatusOr<std::string> ReadFile() const;
 
+  // What is in `known` is not looked up, the rest is. The Config says what all
+  // its names stand for: with that, the same bytes can be loaded again without
+  // waiting for anybody.
   absl::StatusOr<std::shared_ptr<const Config>> Load(
-      absl::string_view file_bytes) const;
+      absl::string_view file_bytes,
+      const KnownNames& known = KnownNames()) const;
 
   // Where a server that was started like this answers questions: on its admin
   // port, or if that has no number, on its control socket. Whatever else is

@@ -14,6 +14,8 @@
 #include "gflags/gflags.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "master/known_names.h"
+#include "net/endpoint.h"
 #include "net/socket_options.h"
 
 DEFINE_string(test_greeting, "hello", "an application's");
@@ -320,6 +322,32 @@ TEST_F(ConfigLoaderTest, HostNamesAreLookedUp) {
   ASSERT_EQ(config->listen.size(), 1u);
   EXPECT_EQ(config->listen[0].endpoint.ToString(), "127.0.0.1:7");
   EXPECT_EQ(config->listen[0].address, "localhost:7");
+}
+
+// As if all of them had been looked up, of which nobody knows any.
+TEST_F(ConfigLoaderTest, NamesThatAreKnownAreNotLookedUp) {
+  const ConfigLoader loader =
+      Loader({"--listen=echo://a.invalid:7,echo://localhost:8",
+              "--admin=http://b.invalid:9"});
+  const std::string file = "--user=no such user\n--group=no such group\n";
+  KnownNames known;
+  known.hosts["a.invalid:7"] = *Endpoint::Parse("192.0.2.1:7");
+  known.hosts["b.invalid:9"] = *Endpoint::Parse("192.0.2.2:9");
+  known.user = {"no such user", "no such group",
+                RunAs{.uid = 33, .user = "www", .gid = 34, .groups = {34, 35}}};
+  const auto config = loader.Load(file, known);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ((*config)->listen[0].endpoint.ToString(), "192.0.2.1:7");
+  EXPECT_EQ((*config)->listen[1].endpoint.ToString(), "127.0.0.1:8");
+  EXPECT_EQ((*config)->admin[0].endpoint.ToString(), "192.0.2.2:9");
+  EXPECT_EQ((*config)->run_as, known.user->run_as);
+  // All of them, to load it again with: what was looked up, too.
+  known.hosts["localhost:8"] = *Endpoint::Parse("127.0.0.1:8");
+  EXPECT_EQ((*config)->names, known);
+  EXPECT_FALSE(loader.Load("--user=no such user\n", known).ok())
+      << "with another group it is somebody else";
+  known.hosts.erase("b.invalid:9");
+  EXPECT_FALSE(loader.Load(file, known).ok());
 }
 
 TEST_F(ConfigLoaderTest, ListenersThatOverlapAreRefused) {

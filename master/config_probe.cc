@@ -1,5 +1,6 @@
 #include "master/config_probe.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -7,7 +8,6 @@
 #include <memory>
 #include <utility>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "master/child_process.h"
@@ -21,8 +21,16 @@ namespace {
 constexpr int kGood = 0;
 constexpr int kBad = 2;
 
-// One write: no longer than what a pipe takes at once.
 constexpr size_t kMaxReasonBytes = 4096;
+
+void Write(int output, absl::string_view text) {
+  while (!text.empty()) {
+    const ssize_t count = write(output, text.data(), text.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return;  // the exit code says enough
+    text.remove_prefix(static_cast<size_t>(count));
+  }
+}
 
 absl::Status Probe(const ProbeSpec& spec, int output) {
   ChildSetup setup;
@@ -38,6 +46,8 @@ absl::Status Probe(const ProbeSpec& spec, int output) {
   const absl::StatusOr<std::shared_ptr<const Config>> config =
       spec.loader->Load(spec.file_bytes);
   if (!config.ok()) return config.status();
+  // Before anybody with fewer rights could say whom workers are to run as.
+  Write(output, NamesLine((*config)->names));
   return CheckServices(**config, *spec.services);
 }
 
@@ -78,14 +88,12 @@ absl::Status CheckServices(const Config& config, const Services& services) {
 int RunConfigProbe(const ProbeSpec& spec, int output) {
   const absl::Status status = Probe(spec, output);
   if (status.ok()) return kGood;
-  const absl::string_view reason = status.message().substr(0, kMaxReasonBytes);
-  const ssize_t written = write(output, reason.data(), reason.size());
-  static_cast<void>(written);  // the exit code says enough
+  Write(output, status.message());
   return kBad;
 }
 
-absl::Status ProbeVerdict(const Trial::Result& result,
-                          absl::Duration patience) {
+absl::StatusOr<KnownNames> ProbeVerdict(const Trial::Result& result,
+                                        absl::Duration patience) {
   if (result.timed_out) {
     return absl::DeadlineExceededError(
         absl::StrCat("the probe of the new configuration was not done within "
@@ -97,9 +105,11 @@ absl::Status ProbeVerdict(const Trial::Result& result,
         absl::StrCat("the probe of the new configuration was killed by signal ",
                      result.status.ToString()));
   }
-  if (result.status.clean()) return absl::OkStatus();
-  if (result.status.code() == kBad && !result.output.empty()) {
-    return absl::InvalidArgumentError(result.output);
+  std::string reason = result.output;
+  KnownNames names = TakeNamesLine(reason);
+  if (result.status.clean()) return names;
+  if (result.status.code() == kBad && !reason.empty()) {
+    return absl::InvalidArgumentError(reason.substr(0, kMaxReasonBytes));
   }
   return absl::InternalError(
       absl::StrCat("the probe of the new configuration ended with ",

@@ -15,9 +15,11 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "master/config.h"
 #include "master/config_loader.h"
+#include "master/known_names.h"
 #include "master/trial.h"
 #include "worker/log_sink.h"
 #include "worker/services.h"
@@ -38,11 +40,14 @@ struct ProbeSpec {
   pid_t master = 0;
 };
 
-// In the child. Returns its exit code: 0, or 2 with the reason in `output`.
+// In the child. `output` gets what names stand for, then, if the exit code that
+// it returns is 2 and not 0, the reason.
 int RunConfigProbe(const ProbeSpec& spec, int output);
 
-// What is wrong with the configuration, by the probe's end; OK if nothing is.
-absl::Status ProbeVerdict(const Trial::Result& result, absl::Duration patience);
+// What is wrong with the configuration, by the probe's end; if nothing is, the
+// names that it has looked up.
+absl::StatusOr<KnownNames> ProbeVerdict(const Trial::Result& result,
+                                        absl::Duration patience);
 
 }  // namespace baton
 

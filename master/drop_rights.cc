@@ -4,6 +4,8 @@
 #include <grp.h>
 #include <unistd.h>
 
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "net/errno_status.h"
 
@@ -12,12 +14,10 @@ namespace {
 
 absl::Status SetGroups(const RunAs& run_as) {
   if (run_as.uid.has_value() && getuid() == 0) {
-    if (run_as.user.empty()) {
-      if (setgroups(0, nullptr) != 0) {
-        return ErrnoStatus("setgroups", "none", errno);
-      }
-    } else if (initgroups(run_as.user.c_str(), run_as.gid) != 0) {
-      return ErrnoStatus("initgroups", run_as.user, errno);
+    const std::vector<gid_t>& groups = run_as.groups;
+    if (setgroups(groups.size(), groups.data()) != 0) {
+      return ErrnoStatus("setgroups", absl::StrCat(groups.size(), " groups"),
+                         errno);
     }
   }
   if (setresgid(run_as.gid, run_as.gid, run_as.gid) != 0) {

@@ -176,21 +176,21 @@ void Helpers::Start(HelperKind kind) {
 }
 
 // That of the generation which serves may be another binary's.
-absl::StatusOr<const Config*> Helpers::ConfigForFork() const {
+absl::StatusOr<std::shared_ptr<const Config>> Helpers::ConfigForFork() const {
   const auto committed = configs_.find(committed_);
-  if (committed != configs_.end()) return committed->second.get();
-  if (configs_.empty()) return absl::UnavailableError("no configuration yet");
-  return configs_.rbegin()->second.get();
+  if (committed != configs_.end()) return committed->second;
+  if (configs_.empty()) return host_.config_of(committed_);
+  return configs_.rbegin()->second;
 }
 
 absl::Status Helpers::Fork(HelperKind kind) {
   Kind& state = kinds_[kind];
-  const absl::StatusOr<const Config*> config = ConfigForFork();
+  const absl::StatusOr<std::shared_ptr<const Config>> config = ConfigForFork();
   if (!config.ok()) return config.status();
   HelperSpec spec;
   spec.kind = kind;
   spec.generation = committed_;
-  spec.config = *config;
+  spec.config = config->get();
   spec.log = &host_.log;
   spec.listeners = state.listeners.ForSlot(committed_, 0);
   absl::StatusOr<HelperProcess> forked = ForkHelper(spec);

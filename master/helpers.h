@@ -32,6 +32,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "master/backoff.h"
 #include "master/config.h"
 #include "master/helper_services.h"
@@ -53,6 +54,9 @@ class Helpers {
     LineLogSink& log;
     // A helper's exit has been reaped.
     std::function<void()> on_reaped;
+    // The one of a generation that is not known here.
+    std::function<absl::StatusOr<std::shared_ptr<const Config>>(Generation)>
+        config_of;
   };
   // Whom an answer goes to.
   struct Asker {
@@ -103,7 +107,7 @@ class Helpers {
 
   void Start(HelperKind kind);
   absl::Status Fork(HelperKind kind);
-  absl::StatusOr<const Config*> ConfigForFork() const;
+  absl::StatusOr<std::shared_ptr<const Config>> ConfigForFork() const;
   void Retire(Running& helper);
   void Send(Running& helper, const ChannelMessage& message);
   void OnChannel(uint64_t id);

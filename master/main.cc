@@ -23,6 +23,7 @@
 #include "master/handoff.h"
 #include "master/help.h"
 #include "master/inherited_fd.h"
+#include "master/known_names.h"
 #include "master/local_http.h"
 #include "master/master.h"
 #include "master/process_title.h"
@@ -79,7 +80,11 @@ void SetDisposition(int number, void (*handler)(int)) {
 }
 
 // The configuration is good; are the services, with it, and as that user?
-int Check(const Config& config, const Services& services) {
+// `names` are printed too, before code of that user could: for a binary that
+// waits for nobody.
+int Check(const Config& config, const Services& services,
+          const std::string& names) {
+  if (!names.empty()) Print(names);
   if (absl::Status status = CheckServices(config, services); !status.ok()) {
     return Fail(kBadConfiguration, status);
   }
@@ -232,13 +237,18 @@ int Main(int argc, char** argv,
       handoff->has_value() ? (*handoff)->document.value("flag_file", "")
                            : start.loader->ReadFile();
   if (!bytes.ok()) return Fail(kBadConfiguration, bytes.status());
+  const nlohmann::json names =
+      handoff->has_value()
+          ? (*handoff)->document.value("names", nlohmann::json())
+          : nlohmann::json();
   absl::StatusOr<std::shared_ptr<const Config>> config =
-      start.loader->Load(*bytes);
+      start.loader->Load(*bytes, KnownNames::FromJson(names));
   if (!config.ok()) return Fail(kBadConfiguration, config.status());
   if (start.loader->action() == StartAction::kCheck) {
-    const int code = Check(**config, start.services);
-    if (code == 0 && handoff->has_value()) return Print(HandoffOffer());
-    return code;
+    const bool offers = handoff->has_value();
+    const int code = Check(**config, start.services,
+                           offers ? NamesLine((*config)->names) : "");
+    return code == 0 && offers ? Print(HandoffOffer()) : code;
   }
   if (handoff->has_value()) return BeCanary(start, **config, **handoff);
   return Serve(start, *std::move(config));

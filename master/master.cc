@@ -155,8 +155,10 @@ absl::Status Master::MakeLoop() {
   if (!signals.ok()) return signals.status();
   signals_.emplace(*std::move(signals));
   helpers_.emplace(
-      Helpers::Host{*loop_, log_,
-                    [this] { strangers_timer_->Start(absl::ZeroDuration()); }},
+      Helpers::Host{
+          *loop_, log_,
+          [this] { strangers_timer_->Start(absl::ZeroDuration()); },
+          [this](Generation generation) { return ConfigOf(generation); }},
       [this](const Helpers::Asker& asker, const Inquiry& inquiry) {
         OnInquiry(asker, inquiry);
       });
@@ -309,10 +311,11 @@ void Master::Carry(const Action& action) {
 }
 
 absl::StatusOr<SupervisorSettings> Master::Load(const action::LoadConfig& load,
-                                                absl::string_view file_bytes) {
+                                                absl::string_view file_bytes,
+                                                const KnownNames& names) {
   const Generation generation = load.generation;
   absl::StatusOr<std::shared_ptr<const Config>> config =
-      loader_.Load(file_bytes);
+      loader_.Load(file_bytes, names);
   if (!config.ok()) return config.status();
   active_ = *config;
   absl::StatusOr<SupervisorSettings> settings = SettingsOf(**config);
@@ -377,9 +380,13 @@ void Master::ReportRemovedListeners() {
 }
 
 void Master::Do(const action::OpenSlots& open) {
-  const Config& config = *configs_.at(supervisor_->generation());
-  if (absl::Status status = listeners_.OpenSlots(open.slots, FlagsFor(config));
-      status.ok()) {
+  const absl::StatusOr<std::shared_ptr<const Config>> config =
+      ConfigOf(supervisor_->generation());
+  absl::Status status = config.status();
+  if (status.ok()) {
+    status = listeners_.OpenSlots(open.slots, FlagsFor(**config));
+  }
+  if (status.ok()) {
     Feed(event::SlotsOpened{open.slots});
   } else {
     Feed(event::SlotsRefused{open.slots, std::string(status.message())});

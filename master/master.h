@@ -40,6 +40,7 @@
 #include "master/flag_file_watch.h"
 #include "master/handoff.h"
 #include "master/helpers.h"
+#include "master/known_names.h"
 #include "master/listener_slots.h"
 #include "master/pid_file.h"
 #include "master/program.h"
@@ -151,8 +152,11 @@ class Master {
   // Another configuration (master_reload.cc).
   absl::Status StartProbe(std::string file_bytes);
   absl::StatusOr<SupervisorSettings> Load(const action::LoadConfig& load,
-                                          absl::string_view file_bytes);
+                                          absl::string_view file_bytes,
+                                          const KnownNames& names);
   void EndLoading(absl::StatusOr<SupervisorSettings> settings);
+  absl::StatusOr<std::shared_ptr<const Config>> ConfigOf(Generation generation);
+  absl::Status LoadOld(Generation generation);
   absl::Status OpenFiles(const Config& config);
   void SwitchFiles(const Config& now);
   void CancelLoadingAtStop();
@@ -192,7 +196,7 @@ class Master {
   std::vector<int> not_ours_;
   std::optional<PidFile> pid_file_;
   ListenerSlots listeners_;
-  // Those that a worker may be forked for.
+  // Those that a worker may be forked for: see ConfigOf().
   std::map<Generation, std::shared_ptr<const Config>> configs_;
   // Whose values the flags have now.
   std::shared_ptr<const Config> active_;
@@ -229,12 +233,18 @@ class Master {
     // taken up.
     std::optional<Handoff> handoff;
     bool taking_up = false;
-    // The flag file's bytes, of the binary that is tried or has been taken up.
+    // The flag file's bytes, of the binary that is tried or has been taken up,
+    // and what that one has looked up for them.
     std::string file_bytes;
+    KnownNames names;
     UniqueFd new_binary;
     // Of the binary before, until its successor serves.
     UniqueFd old_binary;
     std::string old_file_bytes;
+    KnownNames old_names;
+    // After a way back: the generation that serves, if its configuration was
+    // refused this time.
+    std::optional<Generation> refused;
     std::optional<Trial> trial;
     std::optional<Timer> exec_timer;
     FdChannel canary;

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "master/config_probe.h"
 #include "master/master.h"
@@ -20,7 +21,7 @@ void Master::Do(const action::LoadConfig& load) {
   // By the binary's own check.
   if (upgrade_.taking_up) {
     last_file_bytes_ = upgrade_.file_bytes;
-    return EndLoading(Load(load, last_file_bytes_));
+    return EndLoading(Load(load, last_file_bytes_, upgrade_.names));
   }
   absl::StatusOr<std::string> bytes = loader_.ReadFile();
   absl::Status started = bytes.status();
@@ -47,11 +48,9 @@ absl::Status Master::StartProbe(std::string file_bytes) {
         // It may have stood before strangers, of whose end nothing more is
         // told.
         strangers_timer_->Start(absl::ZeroDuration());
-        if (absl::Status verdict = ProbeVerdict(result, patience);
-            !verdict.ok()) {
-          return EndLoading(std::move(verdict));
-        }
-        EndLoading(Load(*loading_, bytes));
+        const absl::StatusOr<KnownNames> names = ProbeVerdict(result, patience);
+        if (!names.ok()) return EndLoading(names.status());
+        EndLoading(Load(*loading_, bytes, *names));
       });
   if (started.ok()) {
     LogEvent("probe_started")
@@ -73,6 +72,41 @@ void Master::EndLoading(absl::StatusOr<SupervisorSettings> settings) {
     Feed(event::ConfigRejected{generation,
                                std::string(settings.status().message())});
   }
+}
+
+// That of a generation which workers are forked for. It may have been refused
+// when the way back from another binary was taken: something that an
+// application's flag is checked against was not there. The server has not
+// stopped for that, and now needs it.
+absl::StatusOr<std::shared_ptr<const Config>> Master::ConfigOf(
+    Generation generation) {
+  if (upgrade_.refused == generation) {
+    if (absl::Status status = LoadOld(generation); !status.ok()) return status;
+    const std::shared_ptr<const Config>& config = configs_.at(generation);
+    LogEvent("old_configuration_loaded").Field("generation", generation);
+    helpers_->KnowConfig(generation, config);
+    UpdateFlagFileWatch(*config);
+  }
+  const auto config = configs_.find(generation);
+  if (config != configs_.end()) return config->second;
+  return absl::UnavailableError("its configuration is another binary's");
+}
+
+// Of the binary that this one was before.
+absl::Status Master::LoadOld(Generation generation) {
+  absl::StatusOr<std::shared_ptr<const Config>> config =
+      loader_.Load(upgrade_.old_file_bytes, upgrade_.old_names);
+  if (!config.ok()) {
+    upgrade_.refused = generation;
+    active_.reset();
+    return absl::Status(
+        config.status().code(),
+        absl::StrCat("the old configuration: ", config.status().message()));
+  }
+  upgrade_.refused.reset();
+  active_ = *config;
+  configs_.emplace(generation, *std::move(config));
+  return absl::OkStatus();
 }
 
 // Nobody waits for a configuration that nobody will serve.

@@ -70,8 +70,11 @@ json Master::State(std::vector<int>& fds) const {
   state["helpers"] = helpers_->State(fds);
   // Of the configuration that serves, which another binary may not understand.
   const auto config = configs_.find(supervisor_->generation());
-  state["flag_file"] = config == configs_.end() ? upgrade_.old_file_bytes
-                                                : config->second->file_bytes;
+  const bool other = config == configs_.end();
+  state["flag_file"] =
+      other ? upgrade_.old_file_bytes : config->second->file_bytes;
+  state["names"] =
+      (other ? upgrade_.old_names : config->second->names).ToJson();
   json& links = state["links"] = json::array();
   for (const auto& [id, link] : links_) {
     const WorkerProcess& worker = link->worker;
@@ -147,13 +150,14 @@ absl::Status Master::TakeOver(const json& left) {
   }
   ProcessTitle::Set("baton: master");
   if (absl::Status status = MakeLoop(); !status.ok()) return status;
+  upgrade_.old_file_bytes = state.at("flag_file").get<std::string>();
+  upgrade_.old_names = KnownNames::FromJson(state.value("names", json()));
   if (supervisor->upgrade.stage == UpgradeStage::kGoingBack) {
-    // It has been good before.
-    absl::StatusOr<std::shared_ptr<const Config>> config =
-        loader_.Load(state.at("flag_file").get<std::string>());
-    if (!config.ok()) return config.status();
-    active_ = *config;
-    configs_.emplace(supervisor->generation, *std::move(config));
+    // It has been good before. If it no longer is, who serves serves on.
+    if (absl::Status old = LoadOld(supervisor->generation); !old.ok()) {
+      LOG(ERROR) << old.message() << "; tried again when it is needed";
+    }
+    last_file_bytes_ = upgrade_.old_file_bytes;
     // Given back, with the descriptor of what runs here again.
     if (const auto old = state.find("old_binary"); old != state.end()) {
       const absl::StatusOr<UniqueFd> unused = TakeInheritedFd(old->get<int>());
@@ -161,7 +165,7 @@ absl::Status Master::TakeOver(const json& left) {
     }
   } else {
     upgrade_.file_bytes = state.at("next_flag_file").get<std::string>();
-    upgrade_.old_file_bytes = state.at("flag_file").get<std::string>();
+    upgrade_.names = KnownNames::FromJson(state.value("next_names", json()));
     absl::StatusOr<UniqueFd> binary =
         TakeInheritedFd(state.at("old_binary").get<int>());
     if (!binary.ok()) return binary.status();

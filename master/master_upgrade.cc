@@ -27,6 +27,7 @@ namespace baton {
 namespace {
 
 constexpr int kExecFailed = 127;  // as shells have it
+constexpr size_t kMaxReasonBytes = 4096;
 
 // The child's part: it is about to be another program, which minds its own
 // descriptors and rights.
@@ -52,7 +53,7 @@ std::string LastLine(absl::string_view printed) {
   printed = absl::StripTrailingAsciiWhitespace(printed);
   absl::string_view line = printed.substr(printed.rfind('\n') + 1);
   absl::ConsumePrefix(&line, "baton: ");
-  return std::string(line);
+  return std::string(line.substr(0, kMaxReasonBytes));
 }
 
 std::string HowItEnded(const Trial::Result& result) {
@@ -96,7 +97,9 @@ absl::Status Master::StartBinaryCheck() {
   const absl::Duration patience = supervisor_->ready_timeout();
   return StartBinary(Handoff::Role::kCheck, nlohmann::json::object(), {},
                      patience, [this, patience](const Trial::Result& result) {
-                       Feed(event::BinaryChecked{Refusal(result, patience)});
+                       Trial::Result rest = result;
+                       upgrade_.names = TakeNamesLine(rest.output);
+                       Feed(event::BinaryChecked{Refusal(rest, patience)});
                      });
 }
 
@@ -123,7 +126,8 @@ absl::Status Master::StartCanary(Generation generation) {
                       {"channel", theirs},
                       {"log", log_.fd()},
                       {"log_format", open_files_.log_format},
-                      {"master", getpid()}},
+                      {"master", getpid()},
+                      {"names", upgrade_.names.ToJson()}},
                      {theirs, log_.fd()}, absl::InfiniteDuration(),
                      [this](const Trial::Result& result) {
                        canary_inlet_.Stop();
@@ -213,6 +217,7 @@ absl::Status Master::BecomeOther(Supervisor::ExecTo to) {
   nlohmann::json document = State(fds);
   if (!back) {
     document["next_flag_file"] = upgrade_.file_bytes;
+    document["next_names"] = upgrade_.names.ToJson();
     document["old_binary"] = running->get();
     fds.push_back(running->get());
   }
@@ -253,7 +258,6 @@ absl::Status Master::TakeUp() {
   // Only after a way back; that of a new binary is watched when it serves.
   if (const auto serves = configs_.find(supervisor_->generation());
       serves != configs_.end()) {
-    last_file_bytes_ = serves->second->file_bytes;
     UpdateFlagFileWatch(*serves->second);
   }
   // What has ended meanwhile is seen by its pidfd; strangers were told of once.

@@ -40,17 +40,20 @@ void Master::Do(const action::Fork& fork) {
 }
 
 absl::Status Master::Fork(const action::Fork& fork, pid_t& pid) {
-  const std::shared_ptr<const Config> config = configs_.at(fork.generation);
-  if (active_ != config) {
-    if (absl::Status status = loader_.Activate(*config); !status.ok()) {
+  const absl::StatusOr<std::shared_ptr<const Config>> config =
+      ConfigOf(fork.generation);
+  if (!config.ok()) return config.status();
+  if (active_ != *config) {
+    active_.reset();  // one that is refused is half done
+    if (absl::Status status = loader_.Activate(**config); !status.ok()) {
       return status;
     }
-    active_ = config;
+    active_ = *config;
   }
   WorkerSpec spec;
   spec.slot = fork.slot;
   spec.generation = fork.generation;
-  spec.config = config.get();
+  spec.config = config->get();
   spec.services = &services_;
   spec.log = &log_;
   spec.listeners = listeners_.ForSlot(fork.generation, fork.slot);

@@ -22,6 +22,8 @@ namespace {
 constexpr size_t kFirstBuffer = 4096;
 constexpr size_t kLastBuffer = size_t{1} << 22;
 
+constexpr size_t kMostGroups = 65536;  // NGROUPS_MAX - setgroups(2)
+
 // Calls one of the get*_r functions with a buffer that grows until the entry
 // fits. Returns the errno; 0 with `found` false: there is no such entry.
 template <typename Entry, typename Call>
@@ -51,6 +53,19 @@ absl::Status Unknown(absl::string_view what, absl::string_view name) {
   return absl::InvalidArgumentError(
       absl::StrCat("bad ", what, " ", Quote(name), ": a ", what,
                    " of this machine, by name or number"));
+}
+
+// As initgroups(3) has them.
+std::vector<gid_t> GroupsOf(const char* user, gid_t gid) {
+  // It says how many there are when they do not fit; not so all name services.
+  for (size_t room = 32; room <= kMostGroups; room *= 2) {
+    std::vector<gid_t> groups(room);
+    int count = static_cast<int>(room);
+    if (getgrouplist(user, gid, groups.data(), &count) < 0) continue;
+    groups.resize(static_cast<size_t>(count));
+    return groups;
+  }
+  return {gid};
 }
 
 absl::Status LookupFailed(absl::string_view name, int error) {
@@ -92,9 +107,11 @@ absl::StatusOr<RunAs> ResolveUser(absl::string_view user,
   }
   if (error != 0) return LookupFailed(user, error);
   if (found) {
+    const gid_t gid = group.value_or(entry.pw_gid);
     return RunAs{.uid = entry.pw_uid,
                  .user = entry.pw_name,
-                 .gid = group.value_or(entry.pw_gid)};
+                 .gid = gid,
+                 .groups = GroupsOf(entry.pw_name, gid)};
   }
   if (!number) return Unknown("user", user);
   if (!group) {

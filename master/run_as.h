@@ -6,7 +6,8 @@
 // is nobody of that name.
 //
 // Contract: looked up in the user database of the machine when the
-// configuration is loaded. A name goes before a number of the same digits; a
+// configuration is loaded, supplementary groups too: what becomes that user
+// asks nobody any more. A name goes before a number of the same digits; a
 // number needs no entry in the database. Errors are InvalidArgument and quote
 // the value. May block as long as the name service does.
 
@@ -14,6 +15,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -22,10 +24,12 @@ namespace baton {
 
 struct RunAs {
   std::optional<uid_t> uid;  // none: keep the master's
-  // Its supplementary groups are those of this user - initgroups(3); empty for
-  // a number without an entry: then it has none.
+  // Empty for a number without an entry.
   std::string user;
   gid_t gid = 0;
+  // All that the user is in, with `gid` - getgrouplist(3); none without an
+  // entry.
+  std::vector<gid_t> groups = {};
 
   bool operator==(const RunAs&) const = default;
 };

@@ -42,7 +42,7 @@ namespace baton {
 
 class Trial {
  public:
-  static constexpr size_t kMaxOutputBytes = size_t{16} * 1024;
+  static constexpr size_t kMaxOutputBytes = size_t{256} * 1024;
 
   struct Result {
     ExitStatus status;

@@ -37,6 +37,7 @@ DEFINE_bool(worker_crashes_later, false, "100 ms after its set-up");
 DEFINE_bool(worker_1_crashes, false, "that of slot 1, in its set-up");
 DEFINE_string(worker_1_waits_for, "", "that of slot 1, until there is a file");
 DEFINE_string(worker_hangs_at, "", "if there is this file");
+DEFINE_string(valid_while, "", "a value only while there is this file");
 
 #ifdef SECOND_BUILD
 DEFINE_string(salutation, "", "a flag that the first build lacks");
@@ -70,6 +71,11 @@ void Hang() {
 bool Exists(const std::string& path) {
   return !path.empty() && access(path.c_str(), F_OK) == 0;
 }
+
+bool IsValid(const char* /*flag*/, const std::string& path) {
+  return path.empty() || Exists(path);
+}
+DEFINE_validator(valid_while, &IsValid);
 
 absl::Status SetUpWorker(absl::string_view title) {
   static PeriodicTask later;

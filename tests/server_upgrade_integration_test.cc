@@ -22,6 +22,7 @@
 #include "master/local_http.h"
 #include "net/endpoint.h"
 #include "nlohmann/json.hpp"
+#include "tests/binary_link.h"
 #include "tests/chaos_sockets.h"
 #include "tests/handover_fixture.h"
 #include "tests/server_process.h"
@@ -38,31 +39,9 @@ constexpr char kSecond[] = "tests/reload_server_second";
 constexpr char kListen[] =
     "--listen=greet://127.0.0.1:0,echo://127.0.0.1:0,stuck://127.0.0.1:0";
 
-std::string LinkPath() {
-  return absl::StrCat(testing::TempDir(), "/", getpid(), ".bin");
-}
-
-// A name that is another program's from time to time.
-class BinaryLink {
- public:
-  BinaryLink() : path_(LinkPath()) { PointTo(PathOf(kFirst)); }
-  ~BinaryLink() { unlink(path_.c_str()); }
-
-  void PointTo(const std::string& target) {
-    const std::string next = path_ + ".next";
-    unlink(next.c_str());
-    EXPECT_EQ(symlink(target.c_str(), next.c_str()), 0);
-    EXPECT_EQ(rename(next.c_str(), path_.c_str()), 0);
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  const std::string path_;
-};
-
 class ServerUpgradeTest : public HandoverTest {
  protected:
-  ServerUpgradeTest() : HandoverTest(LinkPath()) {}
+  ServerUpgradeTest() : HandoverTest(BinaryLink::Path()) {}
 
   void StartServer(const std::string& flags = "",
                    const std::vector<std::string>& args = {}) {
@@ -73,7 +52,7 @@ class ServerUpgradeTest : public HandoverTest {
 
   // With this in the flag file, to that build; returns upgrade_finished.
   Json Upgrade(const std::string& build, const std::string& flags) {
-    link_.PointTo(build[0] == '/' ? build : PathOf(build));
+    link_.PointTo(build);
     WriteFlags(absl::StrCat(kListen, "\n", flags));
     server().Signal(SIGUSR2);
     return server().WaitFor("upgrade_finished");
@@ -125,7 +104,7 @@ class ServerUpgradeTest : public HandoverTest {
     };
   }
 
-  BinaryLink link_;
+  BinaryLink link_{kFirst};
 };
 
 TEST_F(ServerUpgradeTest, GoesToAnotherBuildAndBackWithoutALoss) {
@@ -190,7 +169,7 @@ TEST_F(ServerUpgradeTest, ThePidFileAndTheAnswerThatIsWaitedForSurvive) {
   const SocketPath control;
   const std::string pid_file = flag_file() + ".pid";
   StartServer("", {"--control=" + control.get(), "--pid_file=" + pid_file});
-  link_.PointTo(PathOf(kSecond));
+  link_.PointTo(kSecond);
   WriteFlags(absl::StrCat(kListen, "\n--greeting=new"));
   const absl::StatusOr<Endpoint> where = Endpoint::Parse(control.get());
   ASSERT_TRUE(where.ok());
@@ -226,7 +205,7 @@ TEST_F(ServerUpgradeTest, TheProcessIsNamedLikeItsProgram) {
 TEST_F(ServerUpgradeTest, AddsAndRemovesListeners) {
   StartServer();
   Talkers echo(server().address(1), 2);
-  link_.PointTo(PathOf(kSecond));
+  link_.PointTo(kSecond);
   WriteFlags("--listen=echo://127.0.0.1:0,discard://127.0.0.1:0");
   server().Signal(SIGUSR2);
   EXPECT_EQ(server().WaitFor("upgrade_finished").value("outcome", ""), "ok");
@@ -336,7 +315,7 @@ TEST_F(ServerUpgradeTest, GoesBackWhenTheNewBinaryCannotBind) {
   // Held by nobody when the binary checks itself: which binds nothing.
   ServerProcess other({"--listen=echo://127.0.0.1:0"});
   other.WaitReady();
-  link_.PointTo(PathOf(kSecond));
+  link_.PointTo(kSecond);
   WriteFlags(absl::StrCat(kListen, ",echo://", other.address().ToString(),
                           "\n--greeting=new"));
   server().Signal(SIGUSR2);
@@ -352,7 +331,7 @@ TEST_F(ServerUpgradeTest, GoesBackWhenTheNewBinaryCannotBind) {
 TEST_F(ServerUpgradeTest, AWorkerThatIsKilledMeanwhileIsReplaced) {
   StartServer("", {"--probation=500ms"});
   const pid_t victim = WorkerOf(1);
-  link_.PointTo(PathOf(kSecond));
+  link_.PointTo(kSecond);
   WriteFlags(absl::StrCat(kListen, "\n--greeting=new"));
   server().Signal(SIGUSR2);
   server().WaitFor("upgrade_started");
@@ -364,7 +343,7 @@ TEST_F(ServerUpgradeTest, AWorkerThatIsKilledMeanwhileIsReplaced) {
 
 TEST_F(ServerUpgradeTest, ReloadsAndUpgradesThatAreAskedForMeanwhileFollow) {
   StartServer("", {"--probation=500ms"});
-  link_.PointTo(PathOf(kSecond));
+  link_.PointTo(kSecond);
   WriteFlags(absl::StrCat(kListen, "\n--greeting=new"));
   server().Signal(SIGUSR2);
   server().WaitFor("upgrade_started");
