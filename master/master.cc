@@ -154,16 +154,20 @@ absl::Status Master::MakeLoop() {
   absl::StatusOr<SignalFd> signals = SignalFd::Create(kSignals);
   if (!signals.ok()) return signals.status();
   signals_.emplace(*std::move(signals));
+  // Whoever is reaped may have stood before strangers, of whose end nothing
+  // more is told.
+  const auto on_reaped = [this] {
+    strangers_timer_->Start(absl::ZeroDuration());
+  };
   helpers_.emplace(
       Helpers::Host{
-          *loop_, log_,
-          [this] { strangers_timer_->Start(absl::ZeroDuration()); },
+          *loop_, log_, on_reaped,
           [this](Generation generation) { return ConfigOf(generation); }},
       [this](const Helpers::Asker& asker, const Inquiry& inquiry) {
         OnInquiry(asker, inquiry);
       });
-  probe_.emplace(*loop_);
-  upgrade_.trial.emplace(*loop_);
+  probe_.emplace(*loop_, on_reaped);
+  upgrade_.trial.emplace(*loop_, on_reaped);
   upgrade_.exec_timer.emplace(*loop_, [this] { BecomeOtherIfWanted(); });
   oom_kills_ = OomKills();
   return signal_inlet_.Watch(*loop_, signals_->fd());
@@ -293,8 +297,8 @@ void Master::OnChildSignal() {
   }
   constexpr int kStrangersPerTurn = 64;
   const auto is_known = [this](pid_t pid) {
-    return helpers_->IsHelper(pid) || pid == probe_->pid() ||
-           pid == upgrade_.trial->pid() ||
+    return helpers_->IsHelper(pid) || probe_->IsChild(pid) ||
+           upgrade_.trial->IsChild(pid) ||
            std::any_of(links_.begin(), links_.end(), [pid](const auto& entry) {
              return entry.second->worker.process.pid() == pid;
            });

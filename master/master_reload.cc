@@ -45,9 +45,6 @@ absl::Status Master::StartProbe(std::string file_bytes) {
       [&spec](int output) { return RunConfigProbe(spec, output); }, patience,
       [this, patience,
        bytes = std::move(file_bytes)](const Trial::Result& result) {
-        // It may have stood before strangers, of whose end nothing more is
-        // told.
-        strangers_timer_->Start(absl::ZeroDuration());
         const absl::StatusOr<KnownNames> names = ProbeVerdict(result, patience);
         if (!names.ok()) return EndLoading(names.status());
         EndLoading(Load(*loading_, bytes, *names));

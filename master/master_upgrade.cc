@@ -160,13 +160,7 @@ absl::Status Master::StartBinary(
         static_cast<void>(written);  // the exit code says enough
         return kExecFailed;
       },
-      patience,
-      [this, done = std::move(done)](const Trial::Result& result) {
-        // It may have stood before strangers, of whose end nothing more is
-        // told.
-        strangers_timer_->Start(absl::ZeroDuration());
-        done(result);
-      });
+      patience, std::move(done));
 }
 
 void Master::OnCanaryChannel() {
@@ -193,7 +187,7 @@ void Master::Do(const action::StopCanary&) {
 void Master::Do(const action::KillTrial&) {
   canary_inlet_.Stop();
   upgrade_.canary = FdChannel();
-  upgrade_.trial.emplace(*loop_);
+  upgrade_.trial->Cancel();
 }
 
 void Master::BecomeOtherIfWanted() {

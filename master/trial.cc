@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <optional>
 #include <utility>
@@ -35,7 +34,7 @@ struct Trial::Run {
         output_pipe(std::move(pipe)),
         done(std::move(on_done)),
         output_inlet(trial, &Trial::OnOutput),
-        exit_inlet(trial, &Trial::OnExit) {}
+        exit_inlet(trial, &Trial::OnExit, process.pid()) {}
 
   absl::Status Watch(EventLoop& loop) {
     absl::Status status = output_inlet.Watch(loop, output_pipe.get());
@@ -47,21 +46,24 @@ struct Trial::Run {
   UniqueFd output_pipe;
   std::string output;
   bool timed_out = false;
-  std::function<void(const Result&)> done;  // none: cancelled
-  FdInlet<Trial> output_inlet;              // both watch what is above
-  FdInlet<Trial> exit_inlet;
+  std::function<void(const Result&)> done;
+  FdInlet<Trial> output_inlet;  // both watch what is above
+  FdInlet<Trial, pid_t> exit_inlet;
 };
 
-Trial::Trial(EventLoop& loop)
-    : loop_(loop), patience_(loop, [this] { OnPatienceEnd(); }) {}
+Trial::Trial(EventLoop& loop, std::function<void()> on_reaped)
+    : loop_(loop),
+      on_reaped_(std::move(on_reaped)),
+      patience_(loop, [this] { OnPatienceEnd(); }) {}
 
 Trial::~Trial() {
-  if (run_ == nullptr) return;
-  run_->process.Kill(SIGKILL);
-  // Nobody else would: but not for ever, for one that can't be killed.
-  pollfd end = {.fd = run_->process.pidfd(), .events = POLLIN, .revents = 0};
-  poll(&end, 1, static_cast<int>(absl::ToInt64Milliseconds(kEndTakes)));
-  run_->process.Reap();
+  Cancel();
+  for (const auto& [pid, run] : cancelled_) {
+    // Nobody else would: but not for ever, for one that can't be killed.
+    pollfd end = {.fd = run->process.pidfd(), .events = POLLIN, .revents = 0};
+    poll(&end, 1, static_cast<int>(absl::ToInt64Milliseconds(kEndTakes)));
+    run->process.Reap();
+  }
 }
 
 absl::Status Trial::Start(absl::FunctionRef<int(int output)> child_main,
@@ -96,11 +98,20 @@ absl::Status Trial::Start(absl::FunctionRef<int(int output)> child_main,
 void Trial::Cancel() {
   if (run_ == nullptr) return;
   patience_.Cancel();
-  run_->done = nullptr;
   run_->process.Kill(SIGKILL);
+  run_->output_inlet.Stop();
+  // What it holds, it holds no longer.
+  run_->done = nullptr;
+  const pid_t dying = pid();
+  cancelled_.emplace(dying, std::move(run_));
 }
 
 pid_t Trial::pid() const { return run_ == nullptr ? 0 : run_->process.pid(); }
+
+bool Trial::IsChild(pid_t pid) const {
+  return (run_ != nullptr && run_->process.pid() == pid) ||
+         cancelled_.contains(pid);
+}
 
 void Trial::OnPatienceEnd() {
   run_->timed_out = true;
@@ -113,9 +124,12 @@ bool Trial::ReadOutput() {
       read(run_->output_pipe.get(), chunk.data(), chunk.size());
   if (count < 0 && errno == EINTR) return true;
   if (count <= 0) return false;
-  // The rest is read too: a full pipe would hold up the child.
-  const size_t room = kMaxOutputBytes - run_->output.size();
-  run_->output.append(chunk.data(), std::min(room, static_cast<size_t>(count)));
+  // All is read: a full pipe would hold up the child.
+  std::string& output = run_->output;
+  output.append(chunk.data(), static_cast<size_t>(count));
+  if (output.size() > kMaxOutputBytes) {
+    output.erase(0, output.size() - kMaxOutputBytes);
+  }
   return true;
 }
 
@@ -126,16 +140,23 @@ void Trial::OnOutput() {
   run_->output_inlet.Again();
 }
 
-void Trial::OnExit() {
-  const std::optional<ExitStatus> status = run_->process.Reap();
+void Trial::OnExit(pid_t pid) {
+  const auto cancelled = cancelled_.find(pid);
+  Process& process =
+      cancelled == cancelled_.end() ? run_->process : cancelled->second->process;
+  const std::optional<ExitStatus> status = process.Reap();
   // A tracer (strace) is told first; the pidfd reports again when it is done.
   if (!status.has_value()) return;
+  if (cancelled != cancelled_.end()) {
+    cancelled_.erase(cancelled);
+    return on_reaped_();
+  }
   patience_.Cancel();
   for (int i = 0; i < kReadsPerTurn && ReadOutput(); ++i) {
   }
   // `done` may start the next one.
   const std::unique_ptr<Run> run = std::move(run_);
-  if (run->done == nullptr) return;
+  on_reaped_();
   run->done({*status, run->timed_out, std::move(run->output)});
 }
 

@@ -8,7 +8,7 @@
 // out. What it says is caught by a pipe, bounded; when its patience is over it
 // is killed; its end is told once.
 //
-//     Trial trial(loop);
+//     Trial trial(loop, on_reaped);
 //     trial.Start([&](int output) { return TryIt(output); }, patience,
 //                 [](const Trial::Result& result) { ... });
 //
@@ -17,18 +17,22 @@
 //   findings to: as it is, or in place of its stdout and stderr before an exec.
 //   That it becomes a process of its own (child_process.h) is its business.
 // * `done` is called once, from the loop, after the child has been reaped; it
-//   may start the trial again. Of the output it has the first
-//   kMaxOutputBytes. A process that the child leaves behind with a copy of the
-//   pipe does not hold it up.
+//   may start the trial again. Of the output it has the last kMaxOutputBytes:
+//   the findings come after whatever a start prints. A process that the child
+//   leaves behind with a copy of the pipe does not hold it up.
 // * One child at a time: Start() on a running() trial is a bug and CHECKs.
-// * After Cancel() `done` is not called; the child is killed, and running()
-//   until it is reaped. To destroy a trial is to cancel it.
+// * Cancel() kills the child and waits for nothing: `done` is not called, and
+//   the trial may be started again at once. The loop reaps what is dying.
+// * `on_reaped` is called for each child that has been reaped, cancelled or
+//   not, before `done`.
+// * To destroy a trial is to cancel it, and to wait a moment for its children.
 // * Not thread-safe; belongs to the loop.
 
 #include <sys/types.h>
 
 #include <cstddef>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -50,7 +54,7 @@ class Trial {
     std::string output;
   };
 
-  explicit Trial(EventLoop& loop);
+  Trial(EventLoop& loop, std::function<void()> on_reaped);
   ~Trial();
   Trial(const Trial&) = delete;
   Trial& operator=(const Trial&) = delete;
@@ -63,21 +67,25 @@ class Trial {
   void Cancel();
 
   bool running() const { return run_ != nullptr; }
-  // Of the child until it is reaped; 0 = there is none.
+  // Of the child of this run; 0 = there is none.
   pid_t pid() const;
+  // Also of a run that has been cancelled, until it is reaped.
+  bool IsChild(pid_t pid) const;
 
  private:
   struct Run;
 
   void OnOutput();
-  void OnExit();
+  void OnExit(pid_t pid);
   void OnPatienceEnd();
   // False at its end, for now or for good.
   bool ReadOutput();
 
   EventLoop& loop_;
+  const std::function<void()> on_reaped_;
   Timer patience_;
   std::unique_ptr<Run> run_;
+  std::map<pid_t, std::unique_ptr<Run>> cancelled_;  // dying
 };
 
 }  // namespace baton

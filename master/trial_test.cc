@@ -40,7 +40,7 @@ class TrialTest : public testing::Test {
     auto loop = EventLoop::Create();
     EXPECT_TRUE(loop.ok());
     loop_ = *std::move(loop);
-    trial_.emplace(*loop_);
+    trial_.emplace(*loop_, [this] { ++reaped_; });
   }
 
   Trial::Result Run(absl::FunctionRef<int(int)> child_main,
@@ -50,6 +50,7 @@ class TrialTest : public testing::Test {
         trial_->Start(child_main, patience, [&](const Trial::Result& told) {
           EXPECT_FALSE(result.has_value()) << "told twice";
           result = told;
+          EXPECT_EQ(reaped_, 1) << "reaped before it is told of";
           loop_->Stop();
         });
     EXPECT_TRUE(started.ok()) << started;
@@ -60,6 +61,7 @@ class TrialTest : public testing::Test {
   }
 
   std::unique_ptr<EventLoop> loop_;
+  int reaped_ = 0;
   std::optional<Trial> trial_;
 };
 
@@ -124,17 +126,18 @@ TEST_F(TrialTest, OneThatHangsIsKilledWhenPatienceEnds) {
   EXPECT_EQ(result.output, "wait for me");
 }
 
-TEST_F(TrialTest, OutputIsBoundedAndDoesNotHoldItUp) {
+TEST_F(TrialTest, OutputIsBoundedAndDoesNotHoldItUpAndTheLastOfItCounts) {
   const Trial::Result result = Run([](int output) {
     const std::string line(4096, 'x');
     Say(output, "first");
     for (int i = 0; i < 1000; ++i) Say(output, line);
+    Say(output, "last");
     return 0;
   });
   EXPECT_EQ(result.status, ExitStatus::Exited(0));
   EXPECT_EQ(result.output.size(), Trial::kMaxOutputBytes);
-  EXPECT_THAT(result.output, StartsWith("firstx"));
-  EXPECT_THAT(result.output, EndsWith("x"));
+  EXPECT_THAT(result.output, StartsWith("xxx"));
+  EXPECT_THAT(result.output, EndsWith("xlast"));
 }
 
 // One that prints for ever ends with its patience.
@@ -165,13 +168,65 @@ TEST_F(TrialTest, ACancelledOneIsKilledAndNotToldOf) {
       trial_->Start([](int) { return Forever(); }, kLong,
                     [](const Trial::Result&) { FAIL() << "told"; });
   ASSERT_TRUE(started.ok()) << started;
+  const pid_t child = trial_->pid();
   trial_->Cancel();
+  EXPECT_FALSE(trial_->running());
+  EXPECT_EQ(trial_->pid(), 0);
+  EXPECT_TRUE(trial_->IsChild(child)) << "it is dying";
   Timer look(*loop_, [&] {
-    if (!trial_->running()) return loop_->Stop();
+    if (!trial_->IsChild(child)) return loop_->Stop();
     look.Start(absl::Milliseconds(1));
   });
   look.Start(absl::ZeroDuration());
   loop_->Run();
+  EXPECT_EQ(reaped_, 1);
+  EXPECT_EQ(kill(child, 0), -1) << "it is gone, and no zombie";
+}
+
+TEST_F(TrialTest, ACancelledOneIsStartedAgainAtOnce) {
+  const auto forever = [](int) { return Forever(); };
+  const auto not_told = [](const Trial::Result&) { FAIL() << "told"; };
+  std::vector<pid_t> cancelled;
+  for (int i = 0; i < 3; ++i) {
+    const absl::Status started = trial_->Start(forever, kLong, not_told);
+    ASSERT_TRUE(started.ok()) << started;
+    cancelled.push_back(trial_->pid());
+    trial_->Cancel();
+  }
+  for (const pid_t pid : cancelled) EXPECT_TRUE(trial_->IsChild(pid));
+  std::optional<Trial::Result> result;
+  const absl::Status started = trial_->Start(
+      [](int output) {
+        Say(output, "the fourth");
+        return 4;
+      },
+      kLong, [&](const Trial::Result& told) { result = told; });
+  ASSERT_TRUE(started.ok()) << started;
+  EXPECT_TRUE(trial_->IsChild(trial_->pid()));
+  Timer look(*loop_, [&] {
+    if (reaped_ == 4) return loop_->Stop();
+    look.Start(absl::Milliseconds(1));
+  });
+  look.Start(absl::ZeroDuration());
+  loop_->Run();
+  ASSERT_TRUE(result.has_value());
+  EXPECT_EQ(result->status, ExitStatus::Exited(4));
+  EXPECT_EQ(result->output, "the fourth");
+  for (const pid_t pid : cancelled) EXPECT_FALSE(trial_->IsChild(pid));
+}
+
+TEST_F(TrialTest, TheEndOfATrialIsTheEndOfAllItsChildren) {
+  std::vector<pid_t> children;
+  for (int i = 0; i < 2; ++i) {
+    const absl::Status started =
+        trial_->Start([](int) { return Forever(); }, kLong,
+                      [](const Trial::Result&) { FAIL() << "told"; });
+    ASSERT_TRUE(started.ok()) << started;
+    children.push_back(trial_->pid());
+    if (i == 0) trial_->Cancel();
+  }
+  trial_.reset();
+  for (const pid_t child : children) EXPECT_EQ(kill(child, 0), -1);
 }
 
 TEST_F(TrialTest, KnowsItsChildUntilItIsReaped) {
