@@ -1,8 +1,13 @@
+#include <time.h>
 #include <unistd.h>
 
+#include <thread>
+
+#include "absl/strings/match.h"
 #include "gtest/gtest.h"
 #include "master/id_maps.h"
 #include "master/oom_kills.h"
+#include "master/proc_file.h"
 #include "master/process_usage.h"
 
 namespace baton {
@@ -42,6 +47,33 @@ TEST(ProcessUsageTest, ReadsPastAnyName) {
 TEST(ProcessUsageTest, OfThisProcess) {
   EXPECT_GT(ReadProcessUsage(getpid()).rss_bytes, 0);
   EXPECT_EQ(ReadProcessUsage(0).rss_bytes, 0);
+}
+
+// The turn watch asks whether the loop's thread could run, whatever the jobs'
+// threads do.
+TEST(ProcessUsageTest, TheMainThreadHasATimeOfItsOwn) {
+  const double main_before = ReadMainThreadUsage(getpid()).cpu_seconds;
+  const double all_before = ReadProcessUsage(getpid()).cpu_seconds;
+  std::thread([] {
+    timespec used = {};
+    while (used.tv_sec == 0 && used.tv_nsec < 300'000'000) {
+      clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    }
+  }).join();
+  EXPECT_GT(ReadProcessUsage(getpid()).cpu_seconds - all_before, 0.2);
+  EXPECT_LT(ReadMainThreadUsage(getpid()).cpu_seconds - main_before, 0.2);
+  EXPECT_EQ(ReadMainThreadUsage(getpid()).state, 'R');
+  EXPECT_EQ(ReadMainThreadUsage(0).state, '\0');
+}
+
+TEST(ProcessUsageTest, WhetherTheKernelDumpsACore) {
+  EXPECT_TRUE(SaysCoreDumping("Name:\tx\nCoreDumping:\t1\nThreads:\t1\n"));
+  EXPECT_FALSE(SaysCoreDumping("Name:\tx\nCoreDumping:\t0\nThreads:\t1\n"));
+  EXPECT_FALSE(SaysCoreDumping(""));
+  EXPECT_FALSE(IsDumpingCore(getpid()));
+  EXPECT_TRUE(absl::StrContains(ReadProcFile("/proc/self/status"),
+                                "\nCoreDumping:\t0\n"))
+      << "this kernel does not say it";
 }
 
 }  // namespace

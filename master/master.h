@@ -112,7 +112,7 @@ class Master {
   void OnChildSignal();
   void LookAtHeartbeats();
   void LookAtHeartbeat(Link& link, std::vector<Event>& events);
-  absl::Duration StallTimeoutOf(Generation generation) const;
+  bool DumpsCore(const Link& link) const;
   void LookAtMemory();
   bool HasSettled(WorkerId id) const;
   // Whether there may be more to read.

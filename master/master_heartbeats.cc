@@ -1,34 +1,22 @@
 // The master's look at its workers' heartbeats: who is stuck, and for how long.
 
-#include <iterator>
 #include <utility>
 #include <vector>
 
 #include "glog/logging.h"
 #include "master/master.h"
 #include "master/master_link.h"
+#include "master/process_usage.h"
 #include "worker/log_event.h"
 
 namespace baton {
-
-// A worker's own configuration is forgotten once another one serves. After an
-// upgrade that one is, too, until the roll is through: then it is what comes.
-absl::Duration Master::StallTimeoutOf(Generation generation) const {
-  auto config = configs_.find(generation);
-  if (config == configs_.end())
-    config = configs_.find(supervisor_->generation());
-  if (config == configs_.end() && !configs_.empty())
-    config = std::prev(configs_.end());
-  return config == configs_.end() ? absl::ZeroDuration()
-                                  : config->second->stall_timeout;
-}
 
 void Master::LookAtHeartbeat(Link& link, std::vector<Event>& events) {
   const pid_t pid = link.worker.process.pid();
   const WorkerSnapshot now = link.worker.scoreboard.Read();
   const bool was_stuck = link.turn.is_stuck();
   link.turn.Look(now.turns, now.waiting != 0, [&link, pid] {
-    ProcessUsage usage = ReadProcessUsage(pid);
+    ProcessUsage usage = ReadMainThreadUsage(pid);
     if (link.stopped) usage.state = 'T';
     return usage;
   });
@@ -40,7 +28,7 @@ void Master::LookAtHeartbeat(Link& link, std::vector<Event>& events) {
         .Field("worker_pid", pid);
     events.push_back(event::WorkerImpaired{link.id, Impairment::kStuck, stuck});
   }
-  const absl::Duration timeout = StallTimeoutOf(link.generation);
+  const absl::Duration timeout = link.stall_timeout;
   if (timeout == absl::ZeroDuration() || link.turn.in_turn() < timeout) return;
   if (link.turn.counted_in_turn() >= timeout) {
     events.push_back(
@@ -54,9 +42,19 @@ void Master::LookAtHeartbeat(Link& link, std::vector<Event>& events) {
   }
 }
 
+// Of one that is ended, and whose core file somebody will want to read.
+bool Master::DumpsCore(const Link& link) const {
+  const SupervisedWorker* worker = supervisor_->FindWorker(link.id);
+  return worker != nullptr && worker->phase == WorkerPhase::kEnding &&
+         IsDumpingCore(link.worker.process.pid());
+}
+
 void Master::LookAtHeartbeats() {
   std::vector<Event> events;
-  for (auto& [id, link] : links_) LookAtHeartbeat(*link, events);
+  for (auto& [id, link] : links_) {
+    LookAtHeartbeat(*link, events);
+    if (DumpsCore(*link)) events.push_back(event::WorkerDumpsCore{id});
+  }
   for (Event& event : events) Feed(std::move(event));
   LookAtMemory();
   heartbeat_timer_->Start(TurnWatch::kPeriod);

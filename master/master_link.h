@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/time/time.h"
 #include "master/master.h"
 #include "master/turn_watch.h"
 #include "net/clock.h"
@@ -21,10 +22,12 @@ inline Instant MonotonicNow() {
 
 // A worker that has been forked and not yet reaped.
 struct Master::Link {
-  Link(Master* master, const action::Fork& fork, WorkerProcess process)
+  Link(Master* master, const action::Fork& fork, WorkerProcess process,
+       absl::Duration its_stall_timeout)
       : id(fork.worker),
         slot(fork.slot),
         generation(fork.generation),
+        stall_timeout(its_stall_timeout),
         worker(std::move(process)),
         channel_inlet(master, &Master::OnChannel, fork.worker),
         exit_inlet(master, &Master::OnExit, fork.worker) {}
@@ -38,6 +41,9 @@ struct Master::Link {
   const WorkerId id;
   const int slot;
   const Generation generation;
+  // As its own configuration has it, which may be forgotten before it ends;
+  // 0 = none.
+  const absl::Duration stall_timeout;
   WorkerProcess worker;
   FdInlet<Master, WorkerId> channel_inlet;  // both watch what `worker` owns
   FdInlet<Master, WorkerId> exit_inlet;

@@ -85,6 +85,7 @@ json Master::State(std::vector<int>& fds) const {
                 {"pidfd", Keep(worker.process.pidfd(), fds)},
                 {"channel", Keep(worker.channel.fd(), fds)},
                 {"scoreboard", Keep(worker.scoreboard_file.get(), fds)},
+                {"stall_timeout", link->stall_timeout},
                 {"recycled_at_rss", link->recycled_at_rss},
                 {"reserved_for", link->reserved_for}};
     one["unsent"] = link->unsent;
@@ -208,6 +209,8 @@ absl::Status Master::TakeOverLinks(const json& links) {
                             from.at("generation").get<Generation>()};
     const auto pid = from.at("pid").get<pid_t>();
     auto unsent = from.at("unsent").get<std::deque<std::string>>();
+    const absl::Duration stall_timeout =
+        from.value("stall_timeout", absl::ZeroDuration());
     absl::StatusOr<ScoreboardView> view = ViewOf(scoreboard, pid);
     if (!view.ok()) return view.status();
     absl::StatusOr<UniqueFd> pidfd =
@@ -222,7 +225,8 @@ absl::Status Master::TakeOverLinks(const json& links) {
         this, fork,
         WorkerProcess{Process::TakeOver(pid, *std::move(pidfd)),
                       FdChannel(*std::move(channel)), *std::move(view),
-                      *std::move(file)});
+                      *std::move(file)},
+        stall_timeout);
     link->recycled_at_rss = from.value("recycled_at_rss", int64_t{0});
     link->reserved_for = from.value("reserved_for", false);
     link->unsent = std::move(unsent);

@@ -4,24 +4,47 @@
 #include <unistd.h>
 
 #include <array>
+#include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "master/proc_file.h"
 #include "net/unique_fd.h"
 
 namespace baton {
 
-ProcessUsage ReadProcessUsage(pid_t pid) {
-  const UniqueFd fd(
-      open(absl::StrCat("/proc/", pid, "/stat").c_str(), O_RDONLY | O_CLOEXEC));
+namespace {
+
+ProcessUsage ReadStat(const std::string& path) {
+  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) return {};
   std::array<char, 1024> line;
   const ssize_t size = read(fd.get(), line.data(), line.size());
   if (size <= 0) return {};
   return ParseProcessStat({line.data(), static_cast<size_t>(size)},
                           sysconf(_SC_PAGESIZE), sysconf(_SC_CLK_TCK));
+}
+
+}  // namespace
+
+ProcessUsage ReadProcessUsage(pid_t pid) {
+  return ReadStat(absl::StrCat("/proc/", pid, "/stat"));
+}
+
+ProcessUsage ReadMainThreadUsage(pid_t pid) {
+  return ReadStat(absl::StrCat("/proc/", pid, "/task/", pid, "/stat"));
+}
+
+bool IsDumpingCore(pid_t pid) {
+  return SaysCoreDumping(ReadProcFile(absl::StrCat("/proc/", pid, "/status")));
+}
+
+// The first line, the name, has its newlines escaped.
+bool SaysCoreDumping(absl::string_view status) {
+  return absl::StrContains(status, "\nCoreDumping:\t1\n");
 }
 
 ProcessUsage ParseProcessStat(absl::string_view stat, int64_t page_bytes,

@@ -205,7 +205,7 @@ void SimulatedKernel::Deliver(Process& process) {
 void SimulatedKernel::Fault() {
   Process* process = AnyProcess();
   if (process == nullptr || !process->alive || !process->forked) return;
-  switch (Below(12)) {
+  switch (Below(13)) {
     case 0:
     case 1:
       return Die(*process, ExitStatus::Signalled(SIGKILL));
@@ -228,6 +228,9 @@ void SimulatedKernel::Fault() {
     case 9:
       process->hung = process->stalled = true;
       return Feed(event::WorkerStalled{process->id, absl::Seconds(30)});
+    case 10:
+      if (process->abort_pending) Feed(event::WorkerDumpsCore{process->id});
+      return;
     default:
       return HostileMessage(*process);
   }

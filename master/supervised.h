@@ -39,6 +39,8 @@ struct SupervisedWorker {
   pid_t pid = 0;  // for logs only
   WorkerPhase phase = WorkerPhase::kForking;
   Instant deadline = absl::InfiniteDuration();  // of the phase
+  // After SIGABRT: so long the kernel may take for its core file.
+  Instant dump_until = absl::ZeroDuration();
   Instant serving_since = absl::InfiniteDuration();
   bool replace_wanted = false;
   bool recycle_wanted = false;  // replaced when no other one is for that

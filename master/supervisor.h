@@ -95,8 +95,10 @@ class Supervisor {
   // Between a worker's channel closing and its exit.
   static constexpr absl::Duration kBrokenGrace = absl::Milliseconds(500);
   // Between the SIGABRT for a worker that is stuck, of which its stack trace
-  // comes, and SIGKILL.
+  // comes, and SIGKILL; again after each sign that the kernel writes its core
+  // file, up to the latter. Nobody waits for that but the memory it has.
   static constexpr absl::Duration kAbortGrace = absl::Seconds(2);
+  static constexpr absl::Duration kCoreDumpLimit = absl::Seconds(60);
   // After SIGKILL, until a stop goes on without the exit (a process in
   // uninterruptible sleep).
   static constexpr absl::Duration kUnkillableTimeout = absl::Seconds(5);
@@ -211,6 +213,7 @@ class Supervisor {
   void On(const event::AdoptFailed& event);
   void On(const event::WorkerImpaired& event);
   void On(const event::WorkerStalled& event);
+  void On(const event::WorkerDumpsCore& event);
   void On(const event::WorkerBroken& event);
   void On(const event::WorkerExited& event);
   void On(const event::SteerFailed&);

@@ -28,6 +28,13 @@ void ExpectKill(const SupervisorDriver& driver, WorkerId worker, int signal) {
   EXPECT_EQ(driver.Only<action::Kill>().signal, signal);
 }
 
+bool Killed(const SupervisorDriver& driver, WorkerId worker) {
+  for (const action::Kill& kill : driver.All<action::Kill>()) {
+    if (kill.worker == worker && kill.signal == SIGKILL) return true;
+  }
+  return false;
+}
+
 TEST(SupervisorStallTest, AbortedThenKilledAndReplacedBeforeItIsGone) {
   SupervisorDriver driver(Workers(2));
   driver.StartAll();
@@ -59,6 +66,75 @@ TEST(SupervisorStallTest, OneThatEndsBySigabrtIsNotKilled) {
   EXPECT_THAT(driver.Logged("worker_exited"), HasSubstr("SIGABRT"));
   driver.Advance(Supervisor::kAbortGrace);
   EXPECT_FALSE(driver.Has<action::Kill>());
+}
+
+TEST(SupervisorStallTest, OneWhoseCoreIsWrittenIsKilledWhenThatTakesTooLong) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  driver.Do(Stalled(1));
+  ExpectKill(driver, 1, SIGABRT);
+  constexpr absl::Duration kLook = absl::Milliseconds(500);
+  absl::Duration since;
+  while (since < Supervisor::kCoreDumpLimit) {
+    EXPECT_FALSE(Killed(driver, 1)) << since;
+    driver.Do(event::WorkerDumpsCore{1});
+    EXPECT_FALSE(Killed(driver, 1)) << since;
+    driver.Advance(kLook);
+    since += kLook;
+  }
+  EXPECT_TRUE(Killed(driver, 1));
+  driver.Do(event::WorkerDumpsCore{1});
+  EXPECT_TRUE(driver.actions.empty()) << "too late";
+}
+
+TEST(SupervisorStallTest, OneWhoseCoreIsWrittenAndThatStaysIsKilledThen) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  driver.Do(Stalled(1));
+  driver.Advance(absl::Milliseconds(1500));
+  driver.Do(event::WorkerDumpsCore{1});
+  driver.Advance(Supervisor::kAbortGrace - absl::Milliseconds(1));
+  EXPECT_FALSE(Killed(driver, 1));
+  driver.Advance(absl::Milliseconds(1));
+  EXPECT_TRUE(Killed(driver, 1));
+}
+
+TEST(SupervisorStallTest, AStopWaitsForNoCoreBeyondItsDeadline) {
+  SupervisorSettings settings = Workers(1);
+  settings.stop_timeout = absl::Seconds(5);
+  SupervisorDriver driver(settings);
+  driver.StartAll();
+  driver.Do(Stalled(1));
+  driver.Do(event::TerminateRequested{});
+  absl::Duration since;
+  for (; since < settings.stop_timeout; since += absl::Seconds(1)) {
+    driver.Do(event::WorkerDumpsCore{1});
+    driver.Advance(absl::Seconds(1));
+    EXPECT_FALSE(Killed(driver, 1)) << since;
+  }
+  driver.Do(event::WorkerDumpsCore{1});
+  driver.Advance(Supervisor::kStopGrace);
+  EXPECT_TRUE(Killed(driver, 1));
+}
+
+TEST(SupervisorStallTest, AQuitWaitsForNone) {
+  SupervisorDriver driver(Workers(1));
+  driver.StartAll();
+  driver.Do(Stalled(1));
+  driver.Do(event::QuitRequested{});
+  driver.Do(event::WorkerDumpsCore{1});
+  driver.Advance(Supervisor::kStopGrace);
+  EXPECT_TRUE(Killed(driver, 1));
+}
+
+// Whoever was not sent SIGABRT has no core to write for us.
+TEST(SupervisorStallTest, NobodyElseLivesLongerByIt) {
+  SupervisorDriver driver(Workers(1));
+  driver.StartAll();
+  driver.Do(event::WorkerDumpsCore{1});
+  driver.Do(event::WorkerDumpsCore{99});
+  EXPECT_TRUE(driver.actions.empty());
+  EXPECT_EQ(driver.supervisor.FindWorker(1)->phase, WorkerPhase::kServing);
 }
 
 TEST(SupervisorStallTest, ItsSlotStaysAdoptedUntilTheNextOneServes) {

@@ -33,10 +33,10 @@ auto Fields(const Pinned& of) {
   return std::tie(a, b, c, d, e, f);
 }
 auto Fields(const SupervisedWorker& of) {
-  const auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u] =
-      of;
-  return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t,
-                  u);
+  const auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u,
+               v] = of;
+  return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u,
+                  v);
 }
 auto Fields(const AdoptableSockets& of) {
   const auto& [a, b, c, d] = of;
@@ -147,6 +147,7 @@ SupervisedWorker OtherWorker() {
           .pid = 4711,
           .phase = WorkerPhase::kPassing,
           .deadline = At(1),
+          .dump_until = At(14),
           .serving_since = absl::Nanoseconds(1),
           .replace_wanted = true,
           .recycle_wanted = true,

@@ -150,6 +150,10 @@ struct WorkerStalled {
   WorkerId worker;
   absl::Duration in_turn;
 };
+// The kernel is writing its core file. Told again and again while it does.
+struct WorkerDumpsCore {
+  WorkerId worker;
+};
 // The worker's channel is closed or brought garbage, but it lives.
 struct WorkerBroken {
   WorkerId worker;
@@ -232,12 +236,13 @@ using Event = std::variant<
     event::ReplaceRequested, event::RecycleRequested, event::ConnectionsPassed,
     event::HandoverBroken, event::WorkerPinned, event::SocketsReleased,
     event::AdoptFailed, event::WorkerImpaired, event::WorkerStalled,
-    event::WorkerBroken, event::WorkerExited, event::SteerFailed,
-    event::ListenersRemoved, event::ScaleRequested, event::SlotsOpened,
-    event::SlotsRefused, event::ReloadRequested, event::ConfigLoaded,
-    event::ConfigRejected, event::UpgradeRequested, event::BinaryChecked,
-    event::CanaryReady, event::CanaryEnded, event::ExecFailed, event::TakenUp,
-    event::TerminateRequested, event::QuitRequested, event::Timer>;
+    event::WorkerDumpsCore, event::WorkerBroken, event::WorkerExited,
+    event::SteerFailed, event::ListenersRemoved, event::ScaleRequested,
+    event::SlotsOpened, event::SlotsRefused, event::ReloadRequested,
+    event::ConfigLoaded, event::ConfigRejected, event::UpgradeRequested,
+    event::BinaryChecked, event::CanaryReady, event::CanaryEnded,
+    event::ExecFailed, event::TakenUp, event::TerminateRequested,
+    event::QuitRequested, event::Timer>;
 
 namespace action {
 

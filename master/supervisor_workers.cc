@@ -310,8 +310,18 @@ void Supervisor::On(const event::WorkerStalled& event) {
   EndAdoptions(worker->id);
   worker->phase = WorkerPhase::kEnding;
   worker->deadline = now_ + kAbortGrace;
+  worker->dump_until = now_ + kCoreDumpLimit;
   if (phase_ == Phase::kDraining) EndSooner(*worker, stop_deadline_);
   if (phase_ == Phase::kQuitting) EndSooner(*worker, now_);
+}
+
+void Supervisor::On(const event::WorkerDumpsCore& event) {
+  SupervisedWorker* worker = Find(event.worker);
+  if (worker == nullptr || worker->phase != WorkerPhase::kEnding) return;
+  if (phase_ == Phase::kQuitting) return;
+  const Instant later = std::min(now_ + kAbortGrace, worker->dump_until);
+  worker->deadline = std::max(worker->deadline, later);
+  if (phase_ == Phase::kDraining) EndSooner(*worker, stop_deadline_);
 }
 
 // One that is writing its stack trace would make a stop late.

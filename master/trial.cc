@@ -142,8 +142,8 @@ void Trial::OnOutput() {
 
 void Trial::OnExit(pid_t pid) {
   const auto cancelled = cancelled_.find(pid);
-  Process& process =
-      cancelled == cancelled_.end() ? run_->process : cancelled->second->process;
+  Process& process = cancelled == cancelled_.end() ? run_->process
+                                                   : cancelled->second->process;
   const std::optional<ExitStatus> status = process.Reap();
   // A tracer (strace) is told first; the pidfd reports again when it is done.
   if (!status.has_value()) return;

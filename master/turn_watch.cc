@@ -26,18 +26,20 @@ const char* ExcuseOf(const ProcessUsage& usage, double cpu_seconds_before) {
 
 void TurnWatch::Look(uint64_t turns, bool waits,
                      absl::FunctionRef<ProcessUsage()> usage) {
-  const bool moves = waits || turns == 0 || turns != turn_;
+  const bool in_turn = !waits && turns != 0;
+  const bool moves = !in_turn || turns != turn_;
+  // What the next look compares with is taken from the first one on.
+  const ProcessUsage now = in_turn ? usage() : ProcessUsage();
+  const double cpu_seconds_before =
+      std::exchange(cpu_seconds_, now.cpu_seconds);
   turn_ = turns;
   if (moves) {
     looks_ = counted_ = 0;
-    cpu_seconds_ = -1;
     excuse_ = nullptr;
     reported_ = false;
     return;
   }
-  const ProcessUsage now = usage();
-  excuse_ = ExcuseOf(now, cpu_seconds_);
-  cpu_seconds_ = now.cpu_seconds;
+  excuse_ = ExcuseOf(now, cpu_seconds_before);
   ++looks_;
   if (excuse_ == nullptr) ++counted_;
 }

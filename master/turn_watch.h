@@ -26,7 +26,8 @@ class TurnWatch {
   static constexpr absl::Duration kPeriod = absl::Milliseconds(500);
 
   // The worker's heartbeat: the number of its loop's turn, 0 before the first,
-  // and whether the loop waits. `usage` is asked for only if it has not moved.
+  // and whether the loop waits. `usage` is the loop's thread's, asked for only
+  // if it is in a turn.
   void Look(uint64_t turns, bool waits,
             absl::FunctionRef<ProcessUsage()> usage);
 
@@ -46,7 +47,7 @@ class TurnWatch {
   uint64_t turn_ = 0;
   int64_t looks_ = 0;
   int64_t counted_ = 0;
-  double cpu_seconds_ = -1;  // at the last look; -1: it moved then
+  double cpu_seconds_ = 0;  // at the last look in a turn
   const char* excuse_ = nullptr;
   bool reported_ = false;
 };

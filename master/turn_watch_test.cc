@@ -71,12 +71,19 @@ TEST(TurnWatchTest, WhoCanNotRunIsStuckAndNotToBlame) {
 TEST(TurnWatchTest, NorIsOneWithoutAProcessor) {
   TurnWatch watch;
   Look(watch, 1, Runs(3));
-  Look(watch, 1, Runs(3));
-  EXPECT_EQ(watch.counted_in_turn(), kPeriod) << "nothing to compare with yet";
+  EXPECT_EQ(watch.excuse(), nullptr) << "it has just begun";
   Look(watch, 1, Runs(3));
   EXPECT_STREQ(watch.excuse(), "no_processor");
+  Look(watch, 1, Runs(3));
+  EXPECT_EQ(watch.in_turn(), 2 * kPeriod);
+  EXPECT_EQ(watch.counted_in_turn(), absl::ZeroDuration());
   Look(watch, 1, Runs(3.01));
-  EXPECT_EQ(watch.counted_in_turn(), 2 * kPeriod);
+  EXPECT_EQ(watch.counted_in_turn(), kPeriod);
+  // The next turn is compared with its own beginning.
+  Look(watch, 2, Runs(4));
+  Look(watch, 2, Runs(4));
+  EXPECT_STREQ(watch.excuse(), "no_processor");
+  EXPECT_EQ(watch.counted_in_turn(), absl::ZeroDuration());
 }
 
 TEST(TurnWatchTest, OneThatSleepsInALockOrACallIsToBlame) {
