@@ -124,7 +124,7 @@ absl::Status Master::Start() {
   // what is baton's own.
   if (absl::StatusOr<std::vector<int>> open = OpenFds(); open.ok()) {
     not_ours_ = *std::move(open);
-    // The log is ours, and comes under another number when it is reopened.
+    // The log is ours.
     not_ours_.erase(std::remove(not_ours_.begin(), not_ours_.end(), log_.fd()),
                     not_ours_.end());
   }

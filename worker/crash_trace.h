@@ -23,6 +23,12 @@
 // * Only what is async-signal-safe is used. A stack that is destroyed may end
 //   the trace early, and the process with it: what is written by then is
 //   written.
+// * With glibc from 2.35 on, unwinding takes no lock of the dynamic loader
+//   (_dl_find_object). With an older C library, a worker that crashes or is
+//   ended while a thread of it holds that one (dlopen) leaves the `crashed`
+//   line and no frames, and ends by the master's SIGKILL.
+// * The core file of a worker that the master has ended may take a minute
+//   (Supervisor::kCoreDumpLimit), and none beyond the deadline of a stop.
 //
 // One in a process, made while there is one thread; the sink outlives it.
 

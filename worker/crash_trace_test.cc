@@ -1,10 +1,12 @@
 #include "worker/crash_trace.h"
 
 #include <fcntl.h>
+#include <link.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <future>
 #include <string>
 #include <thread>
 #include <vector>
@@ -124,6 +126,59 @@ TEST(CrashTraceTest, OneOfSeveralThreads) {
       DieOf(LogFormat::kText, [] { std::thread(WriteToNowhere).join(); });
   EXPECT_EQ(death.signal, SIGSEGV);
   EXPECT_TRUE(death.Says("WriteToNowhere()"));
+}
+
+// As one that is about to load or unload a library.
+int HoldTheLoadersLock(dl_phdr_info* /*object*/, size_t /*size*/, void* held) {
+  static_cast<std::promise<void>*>(held)->set_value();
+  while (true) pause();
+}
+
+TEST(CrashTraceTest, WhileAThreadHoldsTheDynamicLoadersLock) {
+  const Death death = DieOf(LogFormat::kText, [] {
+    std::promise<void> held;
+    std::thread holder([&held] { dl_iterate_phdr(HoldTheLoadersLock, &held); });
+    held.get_future().wait();
+    WriteToNowhere();
+  });
+  EXPECT_EQ(death.signal, SIGSEGV);
+  EXPECT_TRUE(death.Says("WriteToNowhere()"));
+}
+
+// Each of these crashes may come in the middle of a rotation.
+TEST(CrashTraceTest, WhileTheLogIsReopened) {
+  for (int i = 0; i < 20; ++i) {
+    int ends[2];
+    ASSERT_EQ(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    const UniqueFd read_end(ends[0]);
+    UniqueFd write_end(ends[1]);
+    const pid_t pid = fork();
+    ASSERT_GE(pid, 0);
+    if (pid == 0) {
+      UniqueFd copy(fcntl(write_end.get(), F_DUPFD_CLOEXEC, 0));
+      LineLogSink log(std::move(copy), LogFormat::kText, "worker 5");
+      const CrashTrace trace("/proc/self/exe", log);
+      std::promise<void> reopens;
+      std::thread rotation([&] {
+        for (int round = 0;; ++round) {
+          if (round == 10) reopens.set_value();
+          log.Reopen(UniqueFd(fcntl(write_end.get(), F_DUPFD_CLOEXEC, 0)),
+                     round % 2 == 0 ? LogFormat::kText : LogFormat::kJson);
+        }
+      });
+      reopens.get_future().wait();
+      WriteToNowhere();
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(pid, &status, 0), pid);
+    ASSERT_TRUE(WIFSIGNALED(status));
+    char buffer[4096];
+    const ssize_t count = read(read_end.get(), buffer, sizeof(buffer));
+    ASSERT_GT(count, 0) << "no log was there to write to";
+    const absl::string_view text(buffer, static_cast<size_t>(count));
+    EXPECT_TRUE(absl::StrContains(text, "crashed")) << text;
+    EXPECT_TRUE(absl::StrContains(text, "worker 5")) << text;
+  }
 }
 
 }  // namespace

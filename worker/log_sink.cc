@@ -35,7 +35,10 @@ absl::CivilSecond CivilOf(const std::tm& clock) {
 }  // namespace
 
 LineLogSink::LineLogSink(UniqueFd fd, LogFormat format, absl::string_view role)
-    : writer_(std::move(fd)), format_(format), role_(role) {
+    : writer_(std::move(fd)),
+      format_(format),
+      roles_({std::string(role)}),
+      role_(&roles_.back()) {
   SwitchOffOtherDestinations();
   google::AddLogSink(this);
 }
@@ -44,15 +47,14 @@ LineLogSink::~LineLogSink() { google::RemoveLogSink(this); }
 
 void LineLogSink::AfterFork(absl::string_view role) {
   const std::lock_guard lock(mutex_);
-  role_ = std::string(role);
+  role_ = &roles_.emplace_back(role);
   dropped_ = 0;
   reported_ = 0;
 }
 
 void LineLogSink::Reopen(UniqueFd fd, LogFormat format) {
-  LogWriter writer(std::move(fd));
   const std::lock_guard lock(mutex_);
-  writer_ = std::move(writer);
+  writer_.Reopen(std::move(fd));
   format_ = format;
 }
 
@@ -72,7 +74,7 @@ void LineLogSink::CountDroppedIn(Counter* counter) {
 }
 
 LineLogSink::CrashView LineLogSink::AtCrash() const {
-  return {format_, role_, utc_offset_seconds_};
+  return {format_, *role_.load(), utc_offset_seconds_};
 }
 
 void LineLogSink::WriteAtCrash(absl::string_view line) { writer_.Write(line); }
@@ -118,7 +120,7 @@ void LineLogSink::send(google::LogSeverity severity,
   utc_offset_seconds_ = CivilOf(record.clock) -
                         (absl::CivilSecond(1970, 1, 1) + record.unix_seconds);
   const std::lock_guard lock(mutex_);
-  record.role = role_;
+  record.role = *role_.load();
   if (dropped_ != reported_) ReportDropped(record);
   if (!writer_.Write(
           FormatLogLine(format_, record, writer_.max_line_bytes()))) {

@@ -28,6 +28,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <mutex>
 #include <string>
 
@@ -62,7 +63,8 @@ class LineLogSink final : public google::LogSink {
   void CountDroppedIn(Counter* counter);
 
   // For the handler of a signal that ends the process (crash_trace.h): no lock
-  // is taken, nothing allocated.
+  // is taken, nothing allocated, and another thread may be in the middle of
+  // anything else here.
   struct CrashView {
     LogFormat format;
     absl::string_view role;
@@ -83,8 +85,10 @@ class LineLogSink final : public google::LogSink {
 
   mutable std::mutex mutex_;
   LogWriter writer_;
-  LogFormat format_;
-  std::string role_;
+  std::atomic<LogFormat> format_;
+  // The last one holds; those before are kept for who may be reading them.
+  std::deque<std::string> roles_;
+  std::atomic<const std::string*> role_;
   std::atomic<int64_t> utc_offset_seconds_{0};
   uint64_t dropped_ = 0;
   Counter* dropped_counter_ = nullptr;

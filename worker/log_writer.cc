@@ -52,26 +52,32 @@ absl::StatusOr<UniqueFd> OpenLog(absl::string_view path) {
   return fd;
 }
 
-LogWriter::LogWriter(UniqueFd fd) { Adopt(std::move(fd)); }
-
-void LogWriter::Adopt(UniqueFd fd) {
-  CHECK(fd);
+LogWriter::LogWriter(UniqueFd fd) {
+  kind_ = Prepare(fd);
   fd_ = std::move(fd);
+}
+
+LogWriter::Kind LogWriter::Prepare(UniqueFd& fd) {
+  CHECK(fd);
   struct stat status = {};
-  if (fstat(fd_.get(), &status) != 0) return;
-  if (S_ISSOCK(status.st_mode)) {
-    kind_ = Kind::kSocket;
-  } else if (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode)) {
-    kind_ = Kind::kNonBlocking;
-    if (IsNonBlocking(fd_.get())) return;
-    UniqueFd own(open(absl::StrCat("/proc/self/fd/", fd_.get()).c_str(),
-                      O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
-    if (own) {
-      fd_ = std::move(own);
-    } else {
-      kind_ = Kind::kPolled;
-    }
-  }
+  if (fstat(fd.get(), &status) != 0) return Kind::kFile;
+  if (S_ISSOCK(status.st_mode)) return Kind::kSocket;
+  if (!S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode)) return Kind::kFile;
+  if (IsNonBlocking(fd.get())) return Kind::kNonBlocking;
+  UniqueFd own(open(absl::StrCat("/proc/self/fd/", fd.get()).c_str(),
+                    O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  if (!own) return Kind::kPolled;
+  fd = std::move(own);
+  return Kind::kNonBlocking;
+}
+
+// A thread that crashes meanwhile finds one log or the other under the number,
+// and never none.
+void LogWriter::Reopen(UniqueFd fd) {
+  const Kind kind = Prepare(fd);
+  PCHECK(dup3(fd.get(), fd_.get(), O_CLOEXEC) >= 0) << "dup3 of the log";
+  kind_ = kind;
+  torn_ = false;
 }
 
 size_t LogWriter::max_line_bytes() const {

@@ -17,7 +17,8 @@
 // * SIGPIPE and SIGXFSZ must be ignored in the process, as the master does: a
 //   pipe without a reader raises the one - pipe(7) -, a file at the limit of
 //   its size the other - setrlimit(2), RLIMIT_FSIZE.
-// * Not thread-safe.
+// * Not thread-safe, but for Write() from the handler of a signal that ends the
+//   process (crash_trace.h), whatever another thread is in the middle of.
 //
 // How it keeps from waiting depends on what the descriptor is: a regular file
 // does not block; a socket takes MSG_DONTWAIT; a pipe or a terminal is opened
@@ -27,6 +28,7 @@
 // page free, and a line fits in one; only a line of another process that comes
 // between the two calls can then make this one wait.
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -49,17 +51,21 @@ class LogWriter {
   // whether it was written whole.
   bool Write(absl::string_view line);
 
+  // From now on the log is `fd`, under the number that it had.
+  void Reopen(UniqueFd fd);
+
   size_t max_line_bytes() const;
   int fd() const { return fd_.get(); }
 
  private:
   enum class Kind { kFile, kSocket, kNonBlocking, kPolled };
 
-  void Adopt(UniqueFd fd);
+  // Of `fd`, in whose place it may put one that does not block.
+  static Kind Prepare(UniqueFd& fd);
 
-  UniqueFd fd_;
-  Kind kind_ = Kind::kFile;
-  bool torn_ = false;  // the last line went out in part
+  UniqueFd fd_;  // never changes its number
+  std::atomic<Kind> kind_ = Kind::kFile;
+  std::atomic<bool> torn_ = false;  // the last line went out in part
 };
 
 }  // namespace baton
