@@ -72,7 +72,12 @@ void ChaosLog::OnLine(const std::string& line) {
   const std::string event = record.value("event", "");
   if (event.empty()) return;
   const Json fields = record.value("fields", Json::object());
-  ++counts_[{event, fields.value("outcome", "")}];
+  const std::string outcome = fields.value("outcome", "");
+  ++counts_[{event, outcome}];
+  if (!outcome.empty() && outcome != "ok") {
+    ++reasons_[absl::StrCat(event, " ", outcome, ": ",
+                            fields.value("reason", ""))];
+  }
   OnEvent(event, fields);
 }
 
@@ -126,6 +131,13 @@ int ChaosLog::Count(const std::string& event,
                     const std::string& outcome) const {
   const auto it = counts_.find({event, outcome});
   return it == counts_.end() ? 0 : it->second;
+}
+
+std::string ChaosLog::Reasons() const {
+  std::string text;
+  for (const auto& [reason, count] : reasons_)
+    absl::StrAppend(&text, "  ", count, " x ", reason, "\n");
+  return text;
 }
 
 std::optional<Endpoint> ChaosLog::AddressOf(const std::string& url) const {

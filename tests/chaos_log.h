@@ -45,6 +45,8 @@ class ChaosLog {
   pid_t helper(const std::string& name) const;
   // How often; `outcome` of a reload, or nothing.
   int Count(const std::string& event, const std::string& outcome = "") const;
+  // Why reloads and upgrades have failed, and how often.
+  std::string Reasons() const;
   // Where a listener or helper is whose URL begins like that, now. None if the
   // configuration that serves does not have it.
   std::optional<Endpoint> AddressOf(const std::string& url) const;
@@ -75,6 +77,7 @@ class ChaosLog {
   std::map<std::string, Endpoint> addresses_, helper_addresses_;
   std::string listen_;  // of the configuration that serves
   std::map<std::pair<std::string, std::string>, int> counts_;
+  std::map<std::string, int> reasons_;
   std::deque<std::string> tail_;
 };
 

@@ -25,15 +25,18 @@ constexpr int kMostWorkers = 4;
 constexpr absl::Duration kLongestHandoverWait = absl::Seconds(2);
 
 // Nothing is cut: whoever is busy keeps its worker, and there are fewer steps
-// in a run than old workers a slot may have. Half a request may wait for the
-// other half as long as a client may wait for anything.
+// in a run than old workers a slot may have. No time-out of the server's ends a
+// connection either: the machine may stand still for a while.
 constexpr char kFlags[] =
     "--workers=2\n"
     "--drain_timeout=0s\n"
     "--max_draining=1000\n"
     "--ready_timeout=30s\n"
+    "--idle_timeout=1h\n"
+    "--write_timeout=1h\n"
+    "--tcp_user_timeout=0s\n"
     "--listen=echo://127.0.0.1:0,tell://127.0.0.1:0,"
-    "chaos://127.0.0.1:0?header_timeout=60s&body_timeout=60s";
+    "chaos://127.0.0.1:0?header_timeout=1h&body_timeout=1h";
 constexpr char kExtraListener[] = ",tell://127.0.0.2:0";
 
 }  // namespace
@@ -294,13 +297,9 @@ void ChaosOperations::Reload(uint64_t argument, bool by_control) {
 
 void ChaosOperations::BadReload(uint64_t argument) {
   constexpr const char* kBad[] = {
-      "--workers=many",
-      "--workers=-1",
-      "--no_such_flag=1",
-      "--listen=nonsense://127.0.0.1:0",
-      "--listen=echo://127.0.0.1:0?colour=red",
-      "--drain_timeout=soon",
-      "\x01\xff what is no flag at all",
+      "\n--crash_loop_limit=many", "\n--no_such_flag=1",
+      ",nonsense://127.0.0.1:0",   ",echo://127.0.0.2:0?colour=red",
+      "\n--stop_timeout=soon",     "\n\x01\xff what is no flag at all",
   };
   constexpr size_t kKinds = sizeof(kBad) / sizeof(kBad[0]);
   const size_t kind = argument % (kKinds + 2);
@@ -310,7 +309,7 @@ void ChaosOperations::BadReload(uint64_t argument) {
   } else if (kind == kKinds) {
     WriteFile(absl::StrCat(kFlags, ",echo://", taken_address_));
   } else {
-    WriteFile(absl::StrCat(kFlags, "\n", kBad[kind]));
+    WriteFile(absl::StrCat(kFlags, kBad[kind]));
   }
   Signal(master_, SIGHUP, "SIGHUP to master");
 }

@@ -268,7 +268,8 @@ void ChaosTest::Report() {
                      operations_.Count(ChaosOperation::kCrashLater) +
                      operations_.Count(ChaosOperation::kWorkerDescriptors) +
                      operations_.Count(ChaosOperation::kMasterDescriptors);
-  std::cerr << "operations: " << operations_.Counts() << "; faults: " << faults
+  std::cerr << log_.Reasons() << "operations: " << operations_.Counts()
+            << "; faults: " << faults
             << "; reloads: " << log_.Count("reload_finished", "ok") << " ok, "
             << log_.Count("reload_finished", "rejected") << " rejected, "
             << log_.Count("reload_finished", "rolled_back")
