@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <vector>
 
 #include "glog/logging.h"
 
@@ -33,10 +34,13 @@ char* EndOfAdjacent(char** strings, char* end) {
 }
 
 void CopyStrings(char** strings) {
+  // They live as long as the process, like what they stand for: also one that
+  // is taken out of the environment, and no leak then.
+  static auto& copies = *new std::vector<const char*>;
   for (; *strings != nullptr; ++strings) {
-    // Lives as long as the process, like what it stands for.
     *strings = strdup(*strings);
     CHECK(*strings != nullptr);
+    copies.push_back(*strings);
   }
 }
 
