@@ -358,6 +358,8 @@ void ChaosOperations::Upgrade(uint64_t argument) {
   } else {
     second_build_ = !second_build_;
     PutBinary(BuildOfServer(second_build_));
+    // It reads the configuration, too; now and then a bad one.
+    if (argument / 16 % 4 != 0) WriteFlags(GoodFlags(argument / 64));
   }
   Note(kind == 0   ? "no server as binary"
        : kind == 1 ? "no binary"
