@@ -5,8 +5,9 @@
 //          folder that must be readable
 //   stuck  reads a line and never answers
 //
-// and the built-in services. It is built twice: the second build has a flag and
-// metrics that the first lacks, and lacks one.
+// and the built-in services. It is built three times: the second build has a
+// flag and metrics that the first lacks, and lacks one; the third gives a
+// server that it is to take over back.
 
 #include <poll.h>
 #include <signal.h>
@@ -23,6 +24,14 @@
 #include "absl/time/time.h"
 #include "baton.h"
 #include "gflags/gflags.h"
+#ifdef THIRD_BUILD
+#include <cstdlib>
+#include <vector>
+
+#include "glog/logging.h"
+#include "master/handoff.h"
+#include "master/program.h"
+#endif
 
 DEFINE_string(greeting, "hello", "what greet answers");
 DEFINE_bool(polite, true, "only with a --greeting that is");
@@ -132,10 +141,30 @@ Task<> Stuck(Connection conn) {
   while (error == IoError::kOk) error = co_await Sleep(absl::Hours(1));
 }
 
+#ifdef THIRD_BUILD
+// A build that passes its check and its canary, and then can't take over.
+void GiveBack(int argc, char** argv) {
+  const char* left = getenv(kHandoffVariable);
+  if (left == nullptr || !absl::StartsWith(left, "master:")) return;
+  std::vector<std::string> environment;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    environment.emplace_back(*variable);
+  }
+  const auto handoff = TakeHandoff(environment);
+  FLAGS_minloglevel = google::GLOG_FATAL;  // the log is JSON
+  Program({argv, argv + argc}, environment)
+      .GiveBack(**handoff, absl::InternalError("this build gives back"));
+  Crash();
+}
+#endif
+
 }  // namespace
 }  // namespace baton
 
 int main(int argc, char** argv) {
+#ifdef THIRD_BUILD
+  baton::GiveBack(argc, argv);
+#endif
   return baton::Main(argc, argv, [](baton::Services& services) {
     baton::RegisterBuiltinServices(services);
     services.Stream("greet", baton::Greet).WithOption("root", baton::CheckRoot);

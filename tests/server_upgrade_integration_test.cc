@@ -3,11 +3,13 @@
 // second has a flag and metrics that the first lacks, before those that both
 // have.
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <string>
@@ -21,6 +23,7 @@
 #include "gtest/gtest.h"
 #include "master/local_http.h"
 #include "net/endpoint.h"
+#include "net/unique_fd.h"
 #include "nlohmann/json.hpp"
 #include "tests/binary_link.h"
 #include "tests/chaos_sockets.h"
@@ -35,6 +38,7 @@ using testing::HasSubstr;
 
 constexpr char kFirst[] = "tests/reload_server";
 constexpr char kSecond[] = "tests/reload_server_second";
+constexpr char kGivesBack[] = "tests/reload_server_third";
 
 constexpr char kListen[] =
     "--listen=greet://127.0.0.1:0,echo://127.0.0.1:0,stuck://127.0.0.1:0";
@@ -324,6 +328,59 @@ TEST_F(ServerUpgradeTest, GoesBackWhenTheNewBinaryCannotBind) {
   EXPECT_THAT(finished.value("reason", ""), HasSubstr("EADDRINUSE"));
   EXPECT_EQ(Greeting(), "old\n");
   EXPECT_EQ(Status()["listeners"].size(), 3u);
+}
+
+// What /proc says of the master's descriptors, by number.
+std::map<int, std::string> DescriptorsOf(pid_t pid) {
+  std::map<int, std::string> all;
+  const std::string folder = absl::StrCat("/proc/", pid, "/fd");
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    int fd = -1;
+    EXPECT_TRUE(absl::SimpleAtoi(entry.path().filename().string(), &fd));
+    all[fd] = std::filesystem::read_symlink(entry.path()).string();
+  }
+  return all;
+}
+
+TEST_F(ServerUpgradeTest, WhatABinaryGivesBackTheOneBeforeGoesOnWith) {
+  StartServer();
+  Talkers talkers(server().address(), 4, Greets());
+  talkers.Await(20);
+  size_t descriptors = 0;
+  for (int i = 0; i < 3; ++i) {
+    const Json finished = Upgrade(kGivesBack, "--greeting=new");
+    EXPECT_EQ(finished.value("outcome", ""), "rolled_back");
+    EXPECT_EQ(finished.value("reason", ""), "this build gives back");
+    talkers.Await(20);
+    EXPECT_EQ(Greeting(), "old\n");
+    EXPECT_EQ(Status()["state"], "running");
+    // Nothing of the other binary is left open.
+    const size_t now = DescriptorsOf(server().pid()).size();
+    if (i > 0) {
+      EXPECT_EQ(now, descriptors);
+    }
+    descriptors = now;
+  }
+  talkers.Stop();
+  EXPECT_EQ(talkers.broken(), 0);
+  MustUpgrade(kSecond, "--greeting=new");
+}
+
+// A worker can write all of its scoreboard, its table of fields too.
+TEST_F(ServerUpgradeTest, AScoreboardThatItsWorkerHasSpoiltIsNoObstacle) {
+  StartServer();
+  const pid_t pid = server().pid();
+  int spoilt = 0;
+  for (const auto& [fd, file] : DescriptorsOf(pid)) {
+    if (!absl::StrContains(file, "baton-scoreboard")) continue;
+    const UniqueFd board(
+        open(absl::StrCat("/proc/", pid, "/fd/", fd).c_str(), O_RDWR));
+    EXPECT_EQ(pwrite(board.get(), "spoilt", 6, 0), 6);
+    ++spoilt;
+  }
+  EXPECT_EQ(spoilt, 2);
+  MustUpgrade(kSecond, "--greeting=new");
+  EXPECT_EQ(Greeting(), "new\n");
 }
 
 // --- what happens meanwhile
