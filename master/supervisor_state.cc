@@ -1,5 +1,6 @@
 #include "master/supervisor_state.h"
 
+#include <algorithm>
 #include <exception>
 #include <set>
 #include <string>
@@ -48,6 +49,14 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(
     handovers_broken)
 
 namespace {
+
+// There is none in a state, and where a whole number is wanted the library
+// makes one of it, whether it fits or not.
+bool HasReal(const nlohmann::json& json) {
+  return json.is_number_float() ||
+         (json.is_structured() &&
+          std::any_of(json.begin(), json.end(), HasReal));
+}
 
 // A newer build's may have more.
 template <typename Enum>
@@ -109,6 +118,10 @@ nlohmann::json ToJson(const SupervisorState& state) { return state; }
 
 absl::StatusOr<SupervisorState> SupervisorStateFromJson(
     const nlohmann::json& json) {
+  if (HasReal(json)) {
+    return absl::InvalidArgumentError(
+        "supervisor state: a number that is not whole");
+  }
   SupervisorState state;
   try {
     state = json.get<SupervisorState>();

@@ -329,6 +329,8 @@ TEST(SupervisorStateTest, WhatNoSupervisorSaysIsRefused) {
                                                   {"/last_reload/outcome", 77},
                                                   {"/workers", "x"},
                                                   {"/removed", 1},
+                                                  {"/steer_at", 1e300},
+                                                  {"/workers/0/pid", 0.5},
                                                   {"/settings/linger", "1s"},
                                                   {"", json::array()},
                                                   {"", nullptr}};
