@@ -128,7 +128,8 @@ TEST_F(HandoffTest, AFileThatIsNoDocumentIsRefusedAndClosed) {
   const std::string good(whole.begin(), whole.end());
   for (const std::string& bytes :
        {std::string(), std::string("{\"a\":1}"), good + "x",
-        good.substr(0, good.size() - 1), std::string("\x01"), AnyBytes()}) {
+        good.substr(0, good.size() - 1), std::string("\x01"), AnyBytes(),
+        "\xbb" + std::string(8, '\xfe'), "\x9b" + std::string(8, '\xfe')}) {
     const int fd = FileOf(bytes);
     ExpectRefused(absl::StrCat("check:", fd));
     EXPECT_FALSE(IsOpen(fd));
