@@ -107,7 +107,7 @@ void Master::Do(const action::StartCanary& start) {
   if (absl::Status status = StartCanary(start.generation); !status.ok()) {
     canary_inlet_.Stop();
     upgrade_.canary = FdChannel();
-    Feed(event::CanaryEnded{std::string(status.message())});
+    Feed(event::CanaryEnded{false, std::string(status.message())});
   }
 }
 
@@ -121,19 +121,19 @@ absl::Status Master::StartCanary(Generation generation) {
       !status.ok()) {
     return status;
   }
-  return StartBinary(Handoff::Role::kCanary,
-                     {{"generation", generation},
-                      {"channel", theirs},
-                      {"log", log_.fd()},
-                      {"log_format", open_files_.log_format},
-                      {"master", getpid()},
-                      {"names", upgrade_.names.ToJson()}},
-                     {theirs, log_.fd()}, absl::InfiniteDuration(),
-                     [this](const Trial::Result& result) {
-                       canary_inlet_.Stop();
-                       upgrade_.canary = FdChannel();
-                       Feed(event::CanaryEnded{HowItEnded(result)});
-                     });
+  return StartBinary(
+      Handoff::Role::kCanary,
+      {{"generation", generation},
+       {"channel", theirs},
+       {"log", log_.fd()},
+       {"log_format", open_files_.log_format},
+       {"master", getpid()}},
+      {theirs, log_.fd()}, absl::InfiniteDuration(),
+      [this](const Trial::Result& result) {
+        canary_inlet_.Stop();
+        upgrade_.canary = FdChannel();
+        Feed(event::CanaryEnded{result.status.clean(), HowItEnded(result)});
+      });
 }
 
 absl::Status Master::StartBinary(
@@ -163,21 +163,33 @@ absl::Status Master::StartBinary(
       patience, std::move(done));
 }
 
+// It is of a binary that nobody knows yet.
 void Master::OnCanaryChannel() {
-  while (true) {
+  constexpr int kCanaryMessagesPerTurn = 16;
+  for (int i = 0; i < kCanaryMessagesPerTurn; ++i) {
     const FdChannel::Received received = upgrade_.canary.Receive();
     if (received.code == FdChannel::ReceiveCode::kAgain) return;
     // Its end is about to be told.
-    if (received.code != FdChannel::ReceiveCode::kMessage) {
+    if (received.code == FdChannel::ReceiveCode::kEof) {
       return canary_inlet_.Stop();
     }
     const absl::StatusOr<DecodedMessage> decoded =
-        DecodeMessage(received.bytes);
-    if (decoded.ok() &&
-        std::holds_alternative<ReadyMessage>(decoded->message)) {
+        received.code == FdChannel::ReceiveCode::kMessage
+            ? DecodeMessage(received.bytes)
+            : absl::UnavailableError("its channel is broken");
+    if (!decoded.ok()) {
+      Do(action::KillTrial{});
+      return Feed(event::CanaryEnded{
+          false, absl::StrCat("it says what no worker says: ",
+                              decoded.status().message())});
+    }
+    if (std::holds_alternative<ReadyMessage>(decoded->message)) {
       Feed(event::CanaryReady{});
+      // What follows from that may have ended it.
+      if (!upgrade_.canary) return;
     }
   }
+  canary_inlet_.Again();
 }
 
 void Master::Do(const action::StopCanary&) {

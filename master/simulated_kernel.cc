@@ -20,6 +20,7 @@ SimulatedKernel::SimulatedKernel(uint32_t seed)
     : seed_(seed),
       random_(seed),
       honest_(Chance(50)),
+      no_way_back_(seed % 4 == 0),
       linger_(absl::Milliseconds(Below(5000))),
       first_settings_(RandomSettings()),
       supervisor_(first_settings_) {

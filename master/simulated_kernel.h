@@ -171,7 +171,8 @@ class SimulatedKernel {
 
   uint32_t seed_;
   std::mt19937 random_;
-  const bool honest_;  // no worker says what is not so
+  const bool honest_;       // no worker says what is not so
+  const bool no_way_back_;  // an exec of the old binary never succeeds
   const absl::Duration linger_;
   SupervisorSettings first_settings_;
   Supervisor supervisor_;

@@ -44,7 +44,7 @@ void SimulatedKernel::TrialStep() {
   // One that hangs says nothing more.
   if (fails && Chance(30)) return;
   canary_.reset();
-  Feed(event::CanaryEnded{"simulated"});
+  Feed(event::CanaryEnded{!fails, "simulated"});
 }
 
 void SimulatedKernel::BecomeOtherBinary() {
@@ -53,7 +53,8 @@ void SimulatedKernel::BecomeOtherBinary() {
   CHECK(!TrialUnderWay()) << "a child is left that the other does not know";
   CHECK(!load_asked_.has_value() && !open_asked_.has_value());
   for (const auto& [id, process] : processes_) CHECK(process.forked);
-  if (!healing_ && Chance(10)) {
+  const bool no_way = no_way_back_ && *to == Supervisor::ExecTo::kOldBinary;
+  if (no_way || (!healing_ && Chance(10))) {
     return Feed(event::ExecFailed{"execveat: simulated"});
   }
   const absl::StatusOr<SupervisorState> state =

@@ -19,17 +19,18 @@
 namespace baton {
 
 // A worker's life, in this order; it may skip ahead, never back.
+// The numbers go from one binary to another.
 enum class WorkerPhase {
-  kForking,   // Fork was asked for
-  kStarting,  // it runs and builds its services
-  kReady,     // it could serve and is not told to
-  kAdding,    // told to serve; it may accept from now on
-  kServing,   // it says that it serves
-  kRetiring,  // told to stop accepting
-  kPassing,   // accepts nothing any more, passes its idle connections on
-  kDraining,  // has done so, or the server stops: serves what is left
-  kEnding,    // told to end at once, or has got SIGABRT
-  kKilled,    // SIGKILL is under way
+  kForking = 0,   // Fork was asked for
+  kStarting = 1,  // it runs and builds its services
+  kReady = 2,     // it could serve and is not told to
+  kAdding = 3,    // told to serve; it may accept from now on
+  kServing = 4,   // it says that it serves
+  kRetiring = 5,  // told to stop accepting
+  kPassing = 6,   // accepts nothing any more, passes its idle connections on
+  kDraining = 7,  // has done so, or the server stops: serves what is left
+  kEnding = 8,    // told to end at once, or has got SIGABRT
+  kKilled = 9,    // SIGKILL is under way
 };
 
 struct SupervisedWorker {
@@ -119,22 +120,24 @@ struct SupervisedRoll {
   Instant fork_deadline = absl::InfiniteDuration();
 };
 
-// An upgrade under way, in this order.
+// An upgrade under way. The numbers go from one binary to another.
 enum class UpgradeStage {
-  kChecking,      // the binary says whether it could take over
-  kCanary,        // a worker of it starts
-  kProbation,     // and is watched
-  kCanaryEnding,  // and told to end
-  kExec,          // become that binary
-  kTakenUp,       // in the new binary: load, and roll
-  kGoingBack,     // it has failed: become the old binary again
-  kTakenBack,     // in the old binary: roll back
+  kChecking = 0,      // the binary says whether it could take over
+  kCanary = 1,        // a worker of it starts
+  kProbation = 2,     // and is watched
+  kCanaryEnding = 3,  // and told to end
+  kExec = 4,          // become that binary
+  kTakenUp = 5,       // in the new binary: load, and roll
+  kGoingBack = 6,     // it has failed: become the old binary again
+  kTakenBack = 7,     // in the old binary: roll back
 };
 struct SupervisedUpgrade {
   UpgradeStage stage = UpgradeStage::kChecking;
   Instant deadline = absl::InfiniteDuration();  // of the stage
-  // Why it goes back, if not because of a worker in mid-roll.
-  std::string reason;
+  std::string reason;                           // why it goes back
+  int failed_execs = 0;
+  // In the new binary: the first generation that the old one has made.
+  Generation old_own_from = 1;
 };
 
 }  // namespace baton

@@ -35,9 +35,12 @@ Instant Supervisor::next_deadline() const {
     if (worker.hand_over_at > now_) consider(worker.hand_over_at);
   }
   if (upgrade_.has_value()) consider(upgrade_->deadline);
+  if (stays()) consider(reload_again_at_);
   if (forks_allowed() && !exec_pending()) {
     for (const SupervisedSlot& slot : slots_) {
-      if (WantsWorker(slot)) consider(slot.retry_at);
+      if (WantsWorker(slot) && !IsForeign(slot.generation)) {
+        consider(slot.retry_at);
+      }
     }
   }
   if (RollSlotWaitsForFork()) consider(roll_->fork_deadline);
@@ -126,7 +129,7 @@ void Supervisor::ForkWhereWanted() {
         Retire(*worker, /*shut_down_listeners=*/false);
       }
     } else if (WantsWorker(slots_[i]) && now_ >= slots_[i].retry_at &&
-               slots_[i].generation != foreign_) {
+               !IsForeign(slots_[i].generation)) {
       ForkWorker(static_cast<int>(i));
     }
   }

@@ -92,6 +92,9 @@ class Supervisor {
   // become the old binary again.
   static constexpr absl::Duration kCanaryGrace = absl::Seconds(2);
   static constexpr absl::Duration kExecRetry = absl::Seconds(1);
+  static constexpr int kExecAttempts = 10;
+  // Between two reloads that a binary asks for by itself which can't go back.
+  static constexpr absl::Duration kReloadAgain = absl::Seconds(10);
   // Between a worker's channel closing and its exit.
   static constexpr absl::Duration kBrokenGrace = absl::Milliseconds(500);
   // Between the SIGABRT for a worker that is stuck, of which its stack trace
@@ -143,8 +146,11 @@ class Supervisor {
   // A ReloadRequested now is answered by the reload after this one, counted
   // from 1, whether one is under way or not.
   uint64_t reloads_begun() const { return reloads_begun_; }
-  // The last of these has last_reload() as its result.
+  // The last of these, or of the upgrades, has last_reload() as its result.
   uint64_t reloads_finished() const { return reloads_finished_; }
+  // The same of an UpgradeRequested.
+  uint64_t upgrades_begun() const { return upgrades_begun_; }
+  uint64_t upgrades_finished() const { return upgrades_finished_; }
   // Not all requests for more or fewer workers have been carried out.
   bool scaling() const {
     return pending_scale_ != 0 || scale_to_.has_value() || opening_ != 0 ||
@@ -178,6 +184,10 @@ class Supervisor {
   // State() along.
   enum class ExecTo { kNewBinary, kOldBinary };
   std::optional<ExecTo> exec_wanted() const;
+  // Of a configuration for which this binary can't fork workers.
+  bool IsForeign(Generation generation) const {
+    return generation < own_from_ || generation == foreign_;
+  }
   // Is wanted as soon as it can be, and nobody is forked before.
   bool exec_pending() const {
     return UpgradeIs(UpgradeStage::kExec) ||
@@ -345,6 +355,12 @@ class Supervisor {
   void EndUpgrade(ReloadResult::Outcome outcome, const std::string& reason);
   void AbandonUpgrade();
   void GoBack(const std::string& reason);
+  void StayInNewBinary();
+  // In a binary that could not go back: there is no configuration to fork for.
+  bool stays() const {
+    return phase_ == Phase::kUp && IsForeign(generation_) &&
+           !upgrade_.has_value();
+  }
   bool UpgradeIs(UpgradeStage stage) const {
     return upgrade_.has_value() && upgrade_->stage == stage;
   }
@@ -382,10 +398,16 @@ class Supervisor {
 
   Generation generation_ = 1;
   Generation last_generation_ = 1;  // the highest number that is used up
-  Generation loading_ = 0;          // asked for by LoadConfig, 0 = none
+  // The first generation that this binary has made, and one that another has
+  // made since, while it is rolled back; 0 = none.
+  Generation own_from_ = 1;
+  Generation foreign_ = 0;
+  Generation loading_ = 0;  // asked for by LoadConfig, 0 = none
   bool reload_pending_ = false;
   uint64_t reloads_begun_ = 0;
   uint64_t reloads_finished_ = 0;
+  uint64_t upgrades_begun_ = 0;
+  uint64_t upgrades_finished_ = 0;
   std::optional<int> scale_to_;  // instead of settings_.workers
   int pending_scale_ = 0;  // workers more or less, as soon as it can be done
   int opening_ = 0;        // asked for by OpenSlots, 0 = none
@@ -401,9 +423,8 @@ class Supervisor {
   std::optional<SupervisedRoll> roll_;
   bool upgrade_pending_ = false;
   std::optional<SupervisedUpgrade> upgrade_;
-  // The generation of the other binary, while both have workers; 0 = none.
-  Generation foreign_ = 0;
   Instant retry_exec_at_ = absl::ZeroDuration();
+  Instant reload_again_at_ = absl::ZeroDuration();
   std::optional<ReloadResult> last_reload_;
 
   Instant start_deadline_ = absl::InfiniteDuration();

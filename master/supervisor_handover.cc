@@ -26,7 +26,7 @@ void Supervisor::On(const event::RecycleRequested& event) {
 // other: each has handed over before the next one is replaced.
 void Supervisor::RecycleOne() {
   // A roll replaces them all.
-  if (!settled()) return;
+  if (!settled() || stays()) return;
   // Nothing is so urgent about it that somebody else's request had to be cut.
   const int most = drain_settings().max_draining;
   WorkerId next = 0;

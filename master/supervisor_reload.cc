@@ -112,7 +112,8 @@ bool Supervisor::RollSlotDone(const SupervisedSlot& slot) const {
   const bool serves =
       current != nullptr && current->generation == slot.generation;
   // The old configuration may be no better: its back-off holds up nobody else.
-  return serves || (roll_->back && slot.retry_at > now_);
+  return serves ||
+         (roll_->back && (slot.retry_at > now_ || IsForeign(slot.generation)));
 }
 
 bool Supervisor::RollSlotWaitsForFork() const {
@@ -155,8 +156,8 @@ void Supervisor::AdvanceRoll() {
     }
     ForkWhereWanted();
   }
-  if (upgrade_pending_ && settled()) StartUpgrade();
   if (reload_pending_ && settled()) StartReload();
+  if (upgrade_pending_ && settled()) StartUpgrade();
 }
 
 // Then its listeners must not go yet.
@@ -228,9 +229,10 @@ void Supervisor::FinishReload(ReloadResult::Outcome outcome,
                               const std::string& reason,
                               Generation generation) {
   const bool upgrade = std::exchange(upgrade_, std::nullopt).has_value();
-  foreign_ = 0;
+  if (upgrade || outcome == ReloadResult::Outcome::kOk) foreign_ = 0;
+  reload_again_at_ = now_ + kReloadAgain;
   last_reload_ = ReloadResult{outcome, reason, generation, upgrade};
-  ++reloads_finished_;
+  ++(upgrade ? upgrades_finished_ : reloads_finished_);
   std::vector<std::pair<const char*, action::Log::Value>> fields = {
       {"outcome", std::string(ReloadOutcomeName(outcome))},
       {"generation", static_cast<int64_t>(generation)}};

@@ -33,7 +33,7 @@ void Supervisor::On(const event::ScaleRequested& event) {
 }
 
 void Supervisor::ApplyScale() {
-  if (!settled()) return;
+  if (!settled() || stays()) return;
   const int wanted = std::max(
       std::exchange(scale_to_, std::nullopt).value_or(settings_.workers) +
           std::exchange(pending_scale_, 0),

@@ -40,11 +40,13 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(SupervisedRoll, target,
                                                 reason, slot, proven,
                                                 fork_deadline)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(SupervisedUpgrade, stage,
-                                                deadline, reason)
+                                                deadline, reason, failed_execs,
+                                                old_own_from)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(
     SupervisorState, settings, configured_workers, slots, workers, last_worker,
-    last_ticket, generation, last_generation, reload_pending, upgrade_pending,
-    reloads_begun, reloads_finished, scale_to, pending_scale, scaling, steered,
+    last_ticket, generation, last_generation, own_from, reload_pending,
+    upgrade_pending, reloads_begun, reloads_finished, upgrades_begun,
+    upgrades_finished, scale_to, pending_scale, scaling, scale_error, steered,
     steer_at, removed, roll, upgrade, last_reload, failures, cut_while_leaving,
     handovers_broken)
 

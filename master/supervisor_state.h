@@ -13,6 +13,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -34,13 +35,17 @@ struct SupervisorState {
   uint64_t last_ticket = 0;
   Generation generation = 1;
   Generation last_generation = 1;
+  Generation own_from = 1;  // of the binary that leaves this
   bool reload_pending = false;
   bool upgrade_pending = false;
   uint64_t reloads_begun = 0;
   uint64_t reloads_finished = 0;
+  uint64_t upgrades_begun = 0;
+  uint64_t upgrades_finished = 0;
   std::optional<int> scale_to;
   int pending_scale = 0;
   bool scaling = false;
+  std::string scale_error;
   int steered = 0;
   Instant steer_at = absl::ZeroDuration();
   std::map<SocketsId, RemovedListener> removed;

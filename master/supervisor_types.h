@@ -212,6 +212,7 @@ struct BinaryChecked {
 // Of the worker that an action::StartCanary has started, or could not.
 struct CanaryReady {};
 struct CanaryEnded {
+  bool clean;  // by its own will, and with exit code 0
   std::string how;
 };
 // The process should have become another binary (Supervisor::exec_wanted()) and

@@ -16,10 +16,11 @@ void Supervisor::On(const event::UpgradeRequested&) {
   upgrade_pending_ = true;
 }
 
-// It reads the configuration again, too.
+// It reads the configuration again, too, but what is asked of a reload is asked
+// of this binary.
 void Supervisor::StartUpgrade() {
-  upgrade_pending_ = reload_pending_ = false;
-  ++reloads_begun_;
+  upgrade_pending_ = false;
+  ++upgrades_begun_;
   upgrade_.emplace();
   Log(Severity::kInfo, "upgrade_started",
       {{"generation", static_cast<int64_t>(last_generation_ + 1)}});
@@ -46,11 +47,12 @@ void Supervisor::On(const event::CanaryReady&) {
 }
 
 void Supervisor::On(const event::CanaryEnded& event) {
-  if (UpgradeIs(UpgradeStage::kCanaryEnding)) {
+  if (UpgradeIs(UpgradeStage::kCanaryEnding) && event.clean) {
     return SetUpgradeStage(UpgradeStage::kExec);
   }
   if (!UpgradeIs(UpgradeStage::kCanary) &&
-      !UpgradeIs(UpgradeStage::kProbation)) {
+      !UpgradeIs(UpgradeStage::kProbation) &&
+      !UpgradeIs(UpgradeStage::kCanaryEnding)) {
     return;
   }
   EndUpgrade(ReloadResult::Outcome::kRolledBack,
@@ -58,6 +60,10 @@ void Supervisor::On(const event::CanaryEnded& event) {
 }
 
 void Supervisor::ExpireUpgrade() {
+  if (stays() && now_ >= reload_again_at_) {
+    reload_pending_ = true;
+    reload_again_at_ = now_ + kReloadAgain;
+  }
   if (!upgrade_.has_value() || now_ < upgrade_->deadline) return;
   switch (upgrade_->stage) {
     case UpgradeStage::kCanary:
@@ -90,13 +96,14 @@ void Supervisor::EndUpgrade(ReloadResult::Outcome outcome,
   FinishReload(outcome, reason, target);
 }
 
-// The server stops. In the new binary the roll is ended like any other.
+// The server stops. A roll is ended like any other.
 void Supervisor::AbandonUpgrade() {
-  if (!upgrade_.has_value() || upgrade_->stage >= UpgradeStage::kTakenUp) {
-    return;
-  }
+  if (!upgrade_.has_value() || roll_.has_value() || loading_ != 0) return;
   if (upgrade_->stage < UpgradeStage::kExec) Emit(action::KillTrial{});
-  EndUpgrade(ReloadResult::Outcome::kRejected, "the server is stopping");
+  EndUpgrade(upgrade_->stage < UpgradeStage::kTakenUp
+                 ? ReloadResult::Outcome::kRejected
+                 : ReloadResult::Outcome::kRolledBack,
+             "the server is stopping");
 }
 
 // No worker must be about to be forked: it would be a child that the other
@@ -126,8 +133,37 @@ void Supervisor::On(const event::ExecFailed& event) {
     return EndUpgrade(ReloadResult::Outcome::kRolledBack, event.reason);
   }
   if (!UpgradeIs(UpgradeStage::kGoingBack)) return;
-  // Neither can the old configuration be served here, nor is the new one good.
-  retry_exec_at_ = upgrade_->deadline = now_ + kExecRetry;
+  if (++upgrade_->failed_execs < kExecAttempts) {
+    retry_exec_at_ = upgrade_->deadline = now_ + kExecRetry;
+  } else {
+    StayInNewBinary();
+  }
+}
+
+// The old binary is not to be had any more, and the new one's configuration is
+// no good. What serves goes on; who is missing comes with the next
+// configuration, for which it asks until there is one.
+void Supervisor::StayInNewBinary() {
+  const std::string reason = upgrade_->reason;
+  Log(Severity::kError, "no_way_back", {{"reason", reason}});
+  if (roll_.has_value()) {
+    const Generation target = roll_->target;
+    roll_.reset();
+    ++removals_asked_;
+    Emit(action::DropConfig{target});
+    FinishReload(ReloadResult::Outcome::kRolledBack, reason, target);
+  } else {
+    EndUpgrade(ReloadResult::Outcome::kRolledBack, reason);
+  }
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    if (static_cast<int>(i) < settings_.workers) {
+      slots_[i].generation = generation_;
+      slots_[i].sockets.closing = false;
+    } else if (slots_[i].generation != 0) {
+      LeaveSlot(slots_[i]);
+    }
+  }
+  reload_pending_ = true;
 }
 
 // --- in the other one
@@ -135,14 +171,19 @@ void Supervisor::On(const event::ExecFailed& event) {
 void Supervisor::On(const event::TakenUp&) {
   CHECK(phase_ == Phase::kIdle && upgrade_.has_value());
   phase_ = Phase::kUp;
+  // Whoever is stuck is seen to be.
+  for (auto& [id, worker] : workers_) {
+    SetImpaired(worker, Impairment::kStuck, false);
+  }
   if (upgrade_->stage == UpgradeStage::kExec) {
     SetUpgradeStage(UpgradeStage::kTakenUp);
-    foreign_ = generation_;
-    loading_ = last_generation_ + 1;
+    upgrade_->old_own_from = own_from_;
+    own_from_ = loading_ = last_generation_ + 1;
     return Emit(
         action::LoadConfig{loading_, configured_workers_, settings_.workers});
   }
   SetUpgradeStage(UpgradeStage::kTakenBack);
+  own_from_ = upgrade_->old_own_from;
   if (roll_.has_value()) {
     foreign_ = roll_->target;
   } else {
@@ -163,11 +204,11 @@ void Supervisor::ReplaceForeignWorkers() {
   if (!roll_.has_value()) return;
   for (size_t i = 0; i < slots_.size(); ++i) {
     SupervisedSlot& slot = slots_[i];
-    if (slot.generation != foreign_ || !WantsWorker(slot)) continue;
+    if (!IsForeign(slot.generation) || !WantsWorker(slot)) continue;
     const Generation wanted = RollWants(static_cast<int>(i));
     if (wanted == 0) {
       LeaveSlot(slot);
-    } else {
+    } else if (!IsForeign(wanted)) {
       slot.generation = wanted;
       slot.retry_at = now_;
     }
@@ -184,12 +225,16 @@ Supervisor::Supervisor(const SupervisorState& state)
       last_ticket_(state.last_ticket),
       generation_(state.generation),
       last_generation_(state.last_generation),
+      own_from_(state.own_from),
       reload_pending_(state.reload_pending),
       reloads_begun_(state.reloads_begun),
       reloads_finished_(state.reloads_finished),
+      upgrades_begun_(state.upgrades_begun),
+      upgrades_finished_(state.upgrades_finished),
       scale_to_(state.scale_to),
       pending_scale_(state.pending_scale),
       scaling_(state.scaling),
+      scale_error_(state.scale_error),
       steered_(state.steered),
       steer_at_(state.steer_at),
       removed_(state.removed),
@@ -216,13 +261,17 @@ SupervisorState Supervisor::State() const {
       .last_ticket = last_ticket_,
       .generation = generation_,
       .last_generation = last_generation_,
+      .own_from = own_from_,
       .reload_pending = reload_pending_,
       .upgrade_pending = upgrade_pending_,
       .reloads_begun = reloads_begun_,
       .reloads_finished = reloads_finished_,
+      .upgrades_begun = upgrades_begun_,
+      .upgrades_finished = upgrades_finished_,
       .scale_to = scale_to_,
       .pending_scale = pending_scale_,
       .scaling = scaling_,
+      .scale_error = scale_error_,
       .steered = steered_,
       .steer_at = steer_at_,
       .removed = removed_,

@@ -33,7 +33,7 @@ class SupervisorUpgradeTest : public testing::Test {
     driver_.Do(event::CanaryReady{});
     driver_.Advance(absl::Seconds(2));
     EXPECT_TRUE(driver_.Has<action::StopCanary>());
-    driver_.Do(event::CanaryEnded{"exit code 0"});
+    driver_.Do(event::CanaryEnded{true, "exit code 0"});
     EXPECT_EQ(driver_.supervisor.exec_wanted(), ExecTo::kNewBinary);
   }
 
@@ -94,7 +94,7 @@ TEST_F(SupervisorUpgradeTest, ACanaryThatDiesIsTheEndOfIt) {
   driver_.Do(event::BinaryChecked{});
   driver_.Do(event::CanaryReady{});
   driver_.Advance(absl::Seconds(1));
-  driver_.Do(event::CanaryEnded{"SIGSEGV"});
+  driver_.Do(event::CanaryEnded{false, "SIGSEGV"});
   EXPECT_EQ(Result().outcome, Outcome::kRolledBack);
   EXPECT_THAT(Result().reason, HasSubstr("SIGSEGV"));
   EXPECT_EQ(driver_.supervisor.exec_wanted(), std::nullopt);

@@ -278,27 +278,37 @@ absl::StatusOr<Scoreboard> Scoreboard::Create() {
 }
 
 absl::StatusOr<ScoreboardView> ScoreboardView::Open(int fd) {
-  absl::StatusOr<size_t> size = SealedSize(fd);
+  const absl::StatusOr<size_t> size = SealedSize(fd);
   if (!size.ok()) return size.status();
-  Header header;
-  if (absl::Status status = CopyOut(fd, &header, sizeof(header), 0);
+  std::string header(
+      std::min(*size, sizeof(Header) + kMaxFields * sizeof(Entry)), '\0');
+  if (absl::Status status = CopyOut(fd, header.data(), header.size(), 0);
       !status.ok()) {
     return status;
   }
+  return Open(fd, header);
+}
+
+absl::StatusOr<ScoreboardView> ScoreboardView::Open(int fd,
+                                                    absl::string_view bytes) {
+  const absl::StatusOr<size_t> size = SealedSize(fd);
+  if (!size.ok()) return size.status();
+  Header header;
+  if (bytes.size() < sizeof(header)) return BadScoreboard("no header");
+  std::memcpy(&header, bytes.data(), sizeof(header));
   if (header.magic != kMagic) return BadScoreboard("wrong magic");
   if (header.layout_version != kLayoutVersion) {
     return BadScoreboard(absl::StrCat("layout version ", header.layout_version,
                                       ", known is ", kLayoutVersion));
   }
-  if (header.field_count > kMaxFields) {
+  const size_t header_bytes =
+      sizeof(header) + size_t{header.field_count} * sizeof(Entry);
+  if (header.field_count > kMaxFields || header_bytes > bytes.size()) {
     return BadScoreboard(absl::StrCat(header.field_count, " fields"));
   }
   std::vector<Entry> entries(header.field_count);
-  if (absl::Status status = CopyOut(
-          fd, entries.data(), entries.size() * sizeof(Entry), sizeof(header));
-      !status.ok()) {
-    return status;
-  }
+  std::memcpy(static_cast<void*>(entries.data()), bytes.data() + sizeof(header),
+              entries.size() * sizeof(Entry));
   std::vector<Field> fields;
   std::vector<UnknownField> unknown;
   uint64_t cells = 0;
@@ -329,8 +339,10 @@ absl::StatusOr<ScoreboardView> ScoreboardView::Open(int fd) {
   if (madvise(mapping->get(), *size, MADV_DONTFORK) != 0) {
     return ErrnoStatus("madvise(MADV_DONTFORK)", "scoreboard", errno);
   }
-  return ScoreboardView(*std::move(mapping), std::move(fields),
-                        std::move(unknown));
+  ScoreboardView view(*std::move(mapping), std::move(fields),
+                      std::move(unknown));
+  view.header_ = std::string(bytes.substr(0, header_bytes));
+  return view;
 }
 
 ScoreboardView::ScoreboardView(Mapping mapping, std::vector<Field> fields,

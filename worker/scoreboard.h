@@ -40,6 +40,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "net/counter.h"
 #include "net/event_loop.h"
@@ -203,6 +204,11 @@ class ScoreboardView {
   // afterwards.
   static absl::StatusOr<ScoreboardView> Open(int fd);
 
+  // The header as it was when the worker did not exist yet; and a view that
+  // goes by it. What the file's own header says by now is the worker's word.
+  const std::string& header() const { return header_; }
+  static absl::StatusOr<ScoreboardView> Open(int fd, absl::string_view header);
+
   // Clamped against what this view read before.
   WorkerSnapshot Read();
 
@@ -230,6 +236,7 @@ class ScoreboardView {
   void ReadCell(uint64_t value, Rule rule, uint64_t& last);
 
   Mapping mapping_;
+  std::string header_;
   std::vector<Field> fields_;
   std::vector<UnknownField> unknown_;
   // The cells of a WorkerNumbers, then the application's.
