@@ -80,9 +80,16 @@ absl::StatusOr<Handoff> ReadHandoff(absl::string_view text) {
       absl::StrCat(kHandoffVariable, " is for baton itself to set"));
 }
 
-std::string Offer(int handoff_version, int channel_version) {
-  return absl::StrCat("handoff: version ", handoff_version, ", channel ",
-                      channel_version);
+constexpr absl::string_view kOffer = "handoff: versions ";
+
+// "1-3": the versions that are read.
+bool IsInRange(absl::string_view range, int version) {
+  const std::pair<absl::string_view, absl::string_view> ends =
+      absl::StrSplit(range, absl::MaxSplits('-', 1));
+  int first = 0, last = 0;
+  return absl::SimpleAtoi(ends.first, &first) &&
+         absl::SimpleAtoi(ends.second, &last) && first <= version &&
+         version <= last;
 }
 
 }  // namespace
@@ -133,11 +140,21 @@ absl::StatusOr<std::optional<Handoff>> TakeHandoff(
   return std::optional<Handoff>(*std::move(handoff));
 }
 
-std::string HandoffOffer() { return Offer(kHandoffVersion, kChannelVersion); }
+std::string HandoffOffer() {
+  return absl::StrCat(kOffer, kOldestHandoffVersion, "-", kHandoffVersion,
+                      ", channel ", kOldestChannelVersion, "-",
+                      kChannelVersion);
+}
 
 bool CanTakeOver(absl::string_view printed) {
-  for (const absl::string_view line : absl::StrSplit(printed, '\n')) {
-    if (line == HandoffOffer()) return true;
+  for (absl::string_view line : absl::StrSplit(printed, '\n')) {
+    if (!absl::ConsumePrefix(&line, kOffer)) continue;
+    const std::pair<absl::string_view, absl::string_view> ranges =
+        absl::StrSplit(line, absl::MaxSplits(", channel ", 1));
+    if (IsInRange(ranges.first, kHandoffVersion) &&
+        IsInRange(ranges.second, kChannelVersion)) {
+      return true;
+    }
   }
   return false;
 }

@@ -29,6 +29,7 @@ inline constexpr char kHandoffVariable[] = "BATON_HANDOFF";
 // Of the document, when fields get another meaning: a binary that reads only
 // others can't take over.
 inline constexpr int kHandoffVersion = 1;
+inline constexpr int kOldestHandoffVersion = 1;  // that this binary reads
 
 struct Handoff {
   enum class Role { kCheck, kCanary, kMaster };

@@ -156,12 +156,16 @@ TEST_F(HandoffTest, ABinaryCanTakeOverThatSaysSoOnALineOfItsOwn) {
   const std::string offer = HandoffOffer();
   EXPECT_TRUE(CanTakeOver(offer));
   EXPECT_TRUE(CanTakeOver(offer + "\n"));
+  // One that reads older ones, too.
+  EXPECT_TRUE(CanTakeOver("handoff: versions 1-7, channel 0-2"));
   EXPECT_TRUE(CanTakeOver("warning: x\n" + offer + "\nconfiguration ok\n"));
   for (const std::string& other :
        {std::string(), std::string("configuration ok\n"), " " + offer,
-        offer + " ", offer + "0", "x" + offer, offer.substr(1),
-        absl::StrReplaceAll(offer, {{"version ", "version 1"}}),
-        absl::StrReplaceAll(offer, {{"channel ", "channel 1"}}),
+        offer + "x", "x" + offer, offer.substr(1),
+        std::string("handoff: versions 2-3, channel 1-1"),
+        std::string("handoff: versions 1-1, channel 2-3"),
+        std::string("handoff: versions 0-0, channel 1-1"),
+        std::string("handoff: versions 1, channel 1"),
         absl::StrReplaceAll(offer, {{", ", "\n"}})}) {
     EXPECT_FALSE(CanTakeOver(other)) << other;
   }

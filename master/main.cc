@@ -152,14 +152,22 @@ int Serve(const Start& start, std::shared_ptr<const Config> config) {
 
 // In place of the binary before. `loader` is why there is none, if there is
 // none.
-int TakeOver(const Start& start, const absl::Status& loader, Handoff handoff) {
-  const nlohmann::json left =
-      handoff.document.value("log", nlohmann::json::object());
-  absl::StatusOr<UniqueFd> log_fd = TakeInheritedFd(left.value("fd", -1));
+int TakeOver(Start& start, const absl::Status& loader, Handoff handoff) {
+  int inherited = -1;
+  LogFormat format = LogFormat::kText;
+  try {
+    const nlohmann::json& log = handoff.document.at("log");
+    inherited = log.at("fd").get<int>();
+    format = log.at("format").get<LogFormat>();
+    start.program.GoOnAt(handoff.document.at("path").get<std::string>());
+  } catch (const std::exception& error) {  // the library's only way
+    PrintError("", error.what());
+  }
+  absl::StatusOr<UniqueFd> log_fd =
+      inherited < 0 ? OpenLog("") : TakeInheritedFd(inherited);
   if (!log_fd.ok()) return Fail(kCouldNotStart, log_fd.status());
   PrepareProcess(start.name);
-  LineLogSink log(*std::move(log_fd), left.value("format", LogFormat::kText),
-                  "master");
+  LineLogSink log(*std::move(log_fd), format, "master");
   const CrashTrace crash_trace(start.name, log);
   if (!loader.ok()) {
     start.program.GiveBack(handoff, loader);

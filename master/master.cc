@@ -159,13 +159,13 @@ absl::Status Master::MakeLoop() {
   const auto on_reaped = [this] {
     strangers_timer_->Start(absl::ZeroDuration());
   };
-  helpers_.emplace(
-      Helpers::Host{
-          *loop_, log_, on_reaped,
-          [this](Generation generation) { return ConfigOf(generation); }},
-      [this](const Helpers::Asker& asker, const Inquiry& inquiry) {
-        OnInquiry(asker, inquiry);
-      });
+  helpers_.emplace(Helpers::Host{*loop_, log_, on_reaped,
+                                 [this](Generation generation) {
+                                   return ConfigOf(generation);
+                                 }},
+                   [this](const Helpers::Asker& asker, const Inquiry& inquiry) {
+                     OnInquiry(asker, inquiry);
+                   });
   probe_.emplace(*loop_, on_reaped);
   upgrade_.trial.emplace(*loop_, on_reaped);
   upgrade_.exec_timer.emplace(*loop_, [this] { BecomeOtherIfWanted(); });

@@ -239,6 +239,7 @@ class Master {
     std::string file_bytes;
     KnownNames names;
     UniqueFd new_binary;
+    FileVersion tried;  // of it
     // Of the binary before, until its successor serves.
     UniqueFd old_binary;
     std::string old_file_bytes;
@@ -277,7 +278,8 @@ class Master {
   std::array<uint64_t, ServerStatus::kReloadOutcomes> reloads_ = {};
   struct PendingReload {
     Helpers::Asker asker;
-    uint64_t number;  // of the reload that answers it
+    bool upgrade;
+    uint64_t number;  // of the reload or upgrade that answers it
   };
   std::vector<PendingReload> pending_reloads_;
   struct PendingScale {

@@ -45,11 +45,13 @@ void TurnBack(json& document, const std::string& refusal) {
   upgrade["reason"] = refusal;
 }
 
-// A worker can write all of its scoreboard. One that has spoilt it goes without
-// numbers, and seems to wait; it is no reason for nobody to take the others
-// over.
-absl::StatusOr<ScoreboardView> ViewOf(int scoreboard, pid_t worker) {
-  absl::StatusOr<ScoreboardView> view = ScoreboardView::Open(scoreboard);
+// By the header that it had before there was a worker, who can write all of it.
+// One that has no view goes without numbers, and seems to wait; it is no reason
+// for nobody to take the others over.
+absl::StatusOr<ScoreboardView> ViewOf(int scoreboard, const std::string& header,
+                                      pid_t worker) {
+  absl::StatusOr<ScoreboardView> view =
+      ScoreboardView::Open(scoreboard, header);
   if (view.ok()) return view;
   LOG(WARNING) << "worker process " << worker << ": "
                << view.status().message();
@@ -64,7 +66,9 @@ absl::StatusOr<ScoreboardView> ViewOf(int scoreboard, pid_t worker) {
 }  // namespace
 
 json Master::State(std::vector<int>& fds) const {
-  json state = {{"version", kHandoffVersion}, {"pid", getpid()}};
+  json state = {{"version", kHandoffVersion},
+                {"pid", getpid()},
+                {"path", program_.path()}};
   state["supervisor"] = ToJson(supervisor_->State());
   state["listeners"] = listeners_.State(fds);
   state["helpers"] = helpers_->State(fds);
@@ -85,6 +89,7 @@ json Master::State(std::vector<int>& fds) const {
                 {"pidfd", Keep(worker.process.pidfd(), fds)},
                 {"channel", Keep(worker.channel.fd(), fds)},
                 {"scoreboard", Keep(worker.scoreboard_file.get(), fds)},
+                {"scoreboard_header", worker.scoreboard.header()},
                 {"stall_timeout", link->stall_timeout},
                 {"recycled_at_rss", link->recycled_at_rss},
                 {"reserved_for", link->reserved_for}};
@@ -119,8 +124,9 @@ json Master::State(std::vector<int>& fds) const {
   }
   json& pending = state["pending"];
   for (const PendingReload& one : pending_reloads_) {
-    pending["reloads"].push_back(
-        {{"asker", AskerToJson(one.asker)}, {"number", one.number}});
+    pending["reloads"].push_back({{"asker", AskerToJson(one.asker)},
+                                  {"upgrade", one.upgrade},
+                                  {"number", one.number}});
   }
   for (const PendingScale& one : pending_scales_) {
     pending["scales"].push_back({{"asker", AskerToJson(one.asker)},
@@ -182,6 +188,12 @@ absl::Status Master::TakeOver(const json& left) {
   }
   TakeOverCounts(state);
   supervisor_.emplace(*supervisor);
+  for (const auto& [id, worker] : supervisor_->workers()) {
+    const auto link = links_.find(id);
+    if (link == links_.end()) continue;
+    link->second->stopped =
+        (worker.impairments >> static_cast<int>(Impairment::kStopped) & 1) != 0;
+  }
   return absl::OkStatus();
 }
 
@@ -211,7 +223,8 @@ absl::Status Master::TakeOverLinks(const json& links) {
     auto unsent = from.at("unsent").get<std::deque<std::string>>();
     const absl::Duration stall_timeout =
         from.value("stall_timeout", absl::ZeroDuration());
-    absl::StatusOr<ScoreboardView> view = ViewOf(scoreboard, pid);
+    absl::StatusOr<ScoreboardView> view = ViewOf(
+        scoreboard, from.at("scoreboard_header").get<std::string>(), pid);
     if (!view.ok()) return view.status();
     absl::StatusOr<UniqueFd> pidfd =
         TakeInheritedFd(from.at("pidfd").get<int>());
@@ -253,7 +266,10 @@ void Master::TakeOverCounts(const json& state) {
   crashes_ = counts.value("crashes", crashes_);
   oom_kills_ = counts.value("oom_kills", oom_kills_);
   adoptions_ = counts.value("adoptions", adoptions_);
-  reloads_ = counts.value("reloads", reloads_);
+  const json reloads = counts.value("reloads", json::array());
+  for (size_t i = 0; i < std::min(reloads.size(), reloads_.size()); ++i) {
+    reloads_[i] = reloads.at(i).get<uint64_t>();
+  }
   reloads_noted_ = counts.value("reloads_noted", reloads_noted_);
   log_lines_dropped_before_ = counts.value("log_lines_dropped", uint64_t{0});
   if (const auto last = counts.find("last_reload"); last != counts.end()) {
@@ -263,8 +279,9 @@ void Master::TakeOverCounts(const json& state) {
   const json pending = state.value("pending", json::object());
   if (!pending.is_object()) return;
   for (const json& from : pending.value("reloads", json::array())) {
-    pending_reloads_.push_back(
-        {AskerFromJson(from.at("asker")), from.at("number").get<uint64_t>()});
+    pending_reloads_.push_back({AskerFromJson(from.at("asker")),
+                                from.value("upgrade", false),
+                                from.at("number").get<uint64_t>()});
   }
   for (const json& from : pending.value("scales", json::array())) {
     pending_scales_.push_back({AskerFromJson(from.at("asker")),

@@ -86,11 +86,13 @@ void Master::OnCommand(const Helpers::Asker& asker, const Inquiry& inquiry) {
                                           supervisor_->wanted_workers()));
   }
   if (inquiry.question == Question::kReload) {
-    pending_reloads_.push_back({asker, supervisor_->reloads_begun() + 1});
+    pending_reloads_.push_back(
+        {asker, /*upgrade=*/false, supervisor_->reloads_begun() + 1});
     return Feed(event::ReloadRequested{});
   }
   if (inquiry.question == Question::kUpgrade) {
-    pending_reloads_.push_back({asker, supervisor_->reloads_begun() + 1});
+    pending_reloads_.push_back(
+        {asker, /*upgrade=*/true, supervisor_->upgrades_begun() + 1});
     return Feed(event::UpgradeRequested{});
   }
   if (inquiry.question == Question::kScale) {
@@ -107,16 +109,17 @@ void Master::OnCommand(const Helpers::Asker& asker, const Inquiry& inquiry) {
 
 // After each event: who has been waiting for what has happened now?
 void Master::AnswerCommands() {
-  const uint64_t finished = supervisor_->reloads_finished();
-  if (finished != reloads_noted_) {
-    reloads_noted_ = finished;
+  const uint64_t reloads = supervisor_->reloads_finished();
+  const uint64_t upgrades = supervisor_->upgrades_finished();
+  if (reloads + upgrades != reloads_noted_) {
+    reloads_noted_ = reloads + upgrades;
     last_reload_ = {*supervisor_->last_reload(), absl::Now()};
     ++reloads_[static_cast<size_t>(last_reload_->result.outcome)];
   }
   const int workers = supervisor_->wanted_workers();
   const bool stopping = !supervisor_->takes_requests();
   std::erase_if(pending_reloads_, [&](const PendingReload& pending) {
-    if (pending.number <= finished) {
+    if (pending.number <= (pending.upgrade ? upgrades : reloads)) {
       const ReloadResult& result = last_reload_->result;
       helpers_->Reply(pending.asker,
                       Verdict(ReloadOutcomeName(result.outcome), result.reason,

@@ -92,6 +92,7 @@ absl::Status Master::StartBinaryCheck() {
   if (!binary.ok()) return binary.status();
   absl::StatusOr<std::string> bytes = loader_.ReadFile();
   if (!bytes.ok()) return bytes.status();
+  upgrade_.tried = FileVersion::Of(binary->get());
   upgrade_.new_binary = *std::move(binary);
   upgrade_.file_bytes = *std::move(bytes);
   const absl::Duration patience = supervisor_->ready_timeout();
@@ -127,7 +128,8 @@ absl::Status Master::StartCanary(Generation generation) {
        {"channel", theirs},
        {"log", log_.fd()},
        {"log_format", open_files_.log_format},
-       {"master", getpid()}},
+       {"master", getpid()},
+       {"names", upgrade_.names.ToJson()}},
       {theirs, log_.fd()}, absl::InfiniteDuration(),
       [this](const Trial::Result& result) {
         canary_inlet_.Stop();
@@ -208,13 +210,17 @@ void Master::BecomeOtherIfWanted() {
   Feed(event::ExecFailed{std::string(BecomeOther(*to).message())});
 }
 
-// Returns if it could not be done, and nothing has changed.
+// Returns if it could not be done, and nothing has changed but that what the
+// configuration that fails has opened is closed.
 absl::Status Master::BecomeOther(Supervisor::ExecTo to) {
   const bool back = to == Supervisor::ExecTo::kOldBinary;
   absl::StatusOr<UniqueFd> running = Program::OpenRunning();
   if (!running.ok()) return running.status();
   UniqueFd& binary = back ? upgrade_.old_binary : upgrade_.new_binary;
-  // What the configuration that fails has opened goes with it.
+  if (!back && !upgrade_.tried.Is(upgrade_.new_binary.get())) {
+    return absl::AbortedError(absl::StrCat(
+        program_.path(), ": it was written to after it had been checked"));
+  }
   if (back) {
     next_log_.reset();
     next_pid_file_.reset();

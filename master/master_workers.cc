@@ -62,7 +62,7 @@ absl::Status Master::Fork(const action::Fork& fork, pid_t& pid) {
   if (!worker.ok()) return worker.status();
   pid = worker->process.pid();
   auto link = std::make_unique<Link>(this, fork, *std::move(worker),
-                                     config->stall_timeout);
+                                     (*config)->stall_timeout);
   if (absl::Status watched = link->Watch(*loop_); !watched.ok()) {
     // It has done nothing yet, and ends at once: no wait to speak of.
     link->worker.process.Kill(SIGKILL);

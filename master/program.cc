@@ -56,7 +56,12 @@ std::string FindProgram(const std::string& name,
       if (IsProgram(path)) return path;
     }
   }
-  return Absolute(name);
+  // A name that somebody has made up.
+  std::array<char, PATH_MAX> running;
+  const ssize_t length =
+      readlink("/proc/self/exe", running.data(), running.size());
+  return length > 0 ? std::string(running.data(), static_cast<size_t>(length))
+                    : Absolute(name);
 }
 
 absl::StatusOr<UniqueFd> Open(const std::string& path) {
@@ -91,6 +96,22 @@ std::vector<char*> Pointers(std::vector<std::string>& strings) {
 }
 
 }  // namespace
+
+FileVersion FileVersion::Of(int fd) {
+  FileVersion version;
+  struct stat status;
+  if (fstat(fd, &status) != 0) return version;
+  version.size_ = status.st_size;
+  version.modified_ = status.st_mtim;
+  return version;
+}
+
+bool FileVersion::Is(int fd) const {
+  const FileVersion now = Of(fd);
+  // Not the time of change: that is also of a name that has gone.
+  return now.size_ == size_ && now.modified_.tv_sec == modified_.tv_sec &&
+         now.modified_.tv_nsec == modified_.tv_nsec;
+}
 
 Program::Program(std::vector<std::string> args,
                  std::vector<std::string> environment)

@@ -10,7 +10,12 @@
 //
 // Not thread-safe. For the master, and for children that it has just forked.
 
+#include <sys/stat.h>
+#include <time.h>
+
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -20,6 +25,19 @@
 #include "net/unique_fd.h"
 
 namespace baton {
+
+// Which bytes a file has, as far as its inode tells. What is renamed over it is
+// another file; what is written into it is another version.
+class FileVersion {
+ public:
+  FileVersion() = default;
+  static FileVersion Of(int fd);
+  bool Is(int fd) const;
+
+ private:
+  int64_t size_ = -1;
+  timespec modified_ = {};
+};
 
 class Program {
  public:
@@ -31,6 +49,8 @@ class Program {
   // argv[0], or where $PATH had it. Links are followed when it is opened, so
   // that one may be swapped.
   const std::string& path() const { return path_; }
+  // As the binary before has found it: it saw the start.
+  void GoOnAt(std::string path) { path_ = std::move(path); }
 
   // The one that is on disk now, and the one that runs, which may have been
   // replaced or deleted: proc(5), /proc/PID/exe. Errors name the path.

@@ -55,8 +55,8 @@ auto Fields(const SupervisedRoll& of) {
   return std::tie(a, b, c, d, e, f, g, h);
 }
 auto Fields(const SupervisedUpgrade& of) {
-  const auto& [a, b, c] = of;
-  return std::tie(a, b, c);
+  const auto& [a, b, c, d, e] = of;
+  return std::tie(a, b, c, d, e);
 }
 auto Fields(const ReloadResult& of) {
   const auto& [a, b, c, d] = of;
@@ -64,9 +64,9 @@ auto Fields(const ReloadResult& of) {
 }
 auto Fields(const SupervisorState& of) {
   const auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v,
-               w, x] = of;
+               w, x, y, z, aa, ab] = of;
   return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u,
-                  v, w, x);
+                  v, w, x, y, z, aa, ab);
 }
 auto Fields(const Backoff& of) {
   return std::make_tuple(of.faults(), of.early_kills());
@@ -212,18 +212,22 @@ SupervisorState OtherState() {
       .last_ticket = 16,
       .generation = 4,
       .last_generation = 5,
+      .own_from = 2,
       .reload_pending = true,
       .upgrade_pending = true,
       .reloads_begun = 17,
       .reloads_finished = 18,
+      .upgrades_begun = 21,
+      .upgrades_finished = 22,
       .scale_to = 4,
       .pending_scale = -2,
       .scaling = true,
+      .scale_error = "scale",
       .steered = -1,
       .steer_at = At(13),
       .removed = {{uint32_t{1000001}, OtherListener()}},
       .roll = OtherRoll(),
-      .upgrade = {UpgradeStage::kGoingBack, At(14), "upgrade"},
+      .upgrade = {UpgradeStage::kGoingBack, At(14), "upgrade", 3, 2},
       .last_reload =
           ReloadResult{ReloadResult::Outcome::kRolledBack, "reload", 4, true},
       .failures = {At(15), At(16)},
@@ -288,12 +292,15 @@ SupervisorState OfASupervisor(const SupervisorState& state) {
 
 TEST(SupervisorStateTest, ASupervisorGoesOnWithEveryField) {
   SupervisorState before = OtherState();
-  before.upgrade = {UpgradeStage::kExec, At(14), ""};
+  before.upgrade = {UpgradeStage::kExec, At(14), "", 0, 1};
   before.roll.reset();  // there is none when another binary begins
   SupervisorState after = OfASupervisor(before);
   EXPECT_EQ(after.upgrade.stage, UpgradeStage::kGoingBack);
   EXPECT_EQ(after.upgrade.reason, "rejected");
+  EXPECT_EQ(after.upgrade.old_own_from, before.own_from);
+  EXPECT_EQ(after.own_from, before.last_generation + 1);
   after.upgrade = before.upgrade;
+  after.own_from = before.own_from;
   ExpectAllSame(after, before);
 }
 

@@ -45,7 +45,6 @@ struct Trial::Run {
   Process process;
   UniqueFd output_pipe;
   std::string output;
-  bool timed_out = false;
   std::function<void(const Result&)> done;
   FdInlet<Trial> output_inlet;  // both watch what is above
   FdInlet<Trial, pid_t> exit_inlet;
@@ -113,9 +112,12 @@ bool Trial::IsChild(pid_t pid) const {
          cancelled_.contains(pid);
 }
 
+// Its end is not waited for: one that waits for a disk can't be killed.
 void Trial::OnPatienceEnd() {
-  run_->timed_out = true;
-  run_->process.Kill(SIGKILL);
+  const std::function<void(const Result&)> done = std::move(run_->done);
+  const std::string output = std::move(run_->output);
+  Cancel();
+  done({ExitStatus::Signalled(SIGKILL), /*timed_out=*/true, output});
 }
 
 bool Trial::ReadOutput() {
@@ -157,7 +159,7 @@ void Trial::OnExit(pid_t pid) {
   // `done` may start the next one.
   const std::unique_ptr<Run> run = std::move(run_);
   on_reaped_();
-  run->done({*status, run->timed_out, std::move(run->output)});
+  run->done({*status, /*timed_out=*/false, std::move(run->output)});
 }
 
 }  // namespace baton

@@ -16,7 +16,8 @@
 // * The child runs `child_main` with the end of a pipe that it writes its
 //   findings to: as it is, or in place of its stdout and stderr before an exec.
 //   That it becomes a process of its own (child_process.h) is its business.
-// * `done` is called once, from the loop, after the child has been reaped; it
+// * `done` is called once, from the loop, after the child has been reaped, or
+//   when its patience is over: then it is killed, and not waited for. It
 //   may start the trial again. Of the output it has the last kMaxOutputBytes:
 //   the findings come after whatever a start prints. A process that the child
 //   leaves behind with a copy of the pipe does not hold it up.

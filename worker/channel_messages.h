@@ -238,6 +238,7 @@ using ChannelMessage =
 
 // The version of every type so far.
 inline constexpr uint16_t kChannelVersion = 1;
+inline constexpr uint16_t kOldestChannelVersion = 1;  // that this build reads
 
 // Longer packets are not ours.
 inline constexpr size_t kMaxChannelMessageBytes = 4096;
