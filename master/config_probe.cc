@@ -107,6 +107,8 @@ absl::StatusOr<KnownNames> ProbeVerdict(const Trial::Result& result,
   }
   std::string reason = result.output;
   KnownNames names = TakeNamesLine(reason);
+  // Then the first such line may not be the one that was written with rights.
+  if (result.cut) names = KnownNames();
   if (result.status.clean()) return names;
   if (result.status.code() == kBad && !reason.empty()) {
     return absl::InvalidArgumentError(reason.substr(0, kMaxReasonBytes));

@@ -100,6 +100,7 @@ absl::Status Master::StartBinaryCheck() {
                      patience, [this, patience](const Trial::Result& result) {
                        Trial::Result rest = result;
                        upgrade_.names = TakeNamesLine(rest.output);
+                       if (rest.cut) upgrade_.names = KnownNames();
                        Feed(event::BinaryChecked{Refusal(rest, patience)});
                      });
 }

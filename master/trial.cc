@@ -42,9 +42,16 @@ struct Trial::Run {
     return status;
   }
 
+  void KeepTail() {
+    if (output.size() <= kMaxOutputBytes) return;
+    output.erase(0, output.size() - kMaxOutputBytes);
+    cut = true;
+  }
+
   Process process;
   UniqueFd output_pipe;
   std::string output;
+  bool cut = false;
   std::function<void(const Result&)> done;
   FdInlet<Trial> output_inlet;  // both watch what is above
   FdInlet<Trial, pid_t> exit_inlet;
@@ -115,9 +122,11 @@ bool Trial::IsChild(pid_t pid) const {
 // Its end is not waited for: one that waits for a disk can't be killed.
 void Trial::OnPatienceEnd() {
   const std::function<void(const Result&)> done = std::move(run_->done);
-  const std::string output = std::move(run_->output);
+  run_->KeepTail();
+  const Result result{ExitStatus::Signalled(SIGKILL), /*timed_out=*/true,
+                      std::move(run_->output), run_->cut};
   Cancel();
-  done({ExitStatus::Signalled(SIGKILL), /*timed_out=*/true, output});
+  done(result);
 }
 
 bool Trial::ReadOutput() {
@@ -129,9 +138,8 @@ bool Trial::ReadOutput() {
   // All is read: a full pipe would hold up the child.
   std::string& output = run_->output;
   output.append(chunk.data(), static_cast<size_t>(count));
-  if (output.size() > kMaxOutputBytes) {
-    output.erase(0, output.size() - kMaxOutputBytes);
-  }
+  // Not each time, which would move all of it for a few bytes.
+  if (output.size() > 2 * kMaxOutputBytes) run_->KeepTail();
   return true;
 }
 
@@ -159,7 +167,8 @@ void Trial::OnExit(pid_t pid) {
   // `done` may start the next one.
   const std::unique_ptr<Run> run = std::move(run_);
   on_reaped_();
-  run->done({*status, /*timed_out=*/false, std::move(run->output)});
+  run->KeepTail();
+  run->done({*status, /*timed_out=*/false, std::move(run->output), run->cut});
 }
 
 }  // namespace baton

@@ -53,6 +53,7 @@ class Trial {
     ExitStatus status;
     bool timed_out;  // and so it was killed
     std::string output;
+    bool cut = false;  // the output has lost its beginning
   };
 
   Trial(EventLoop& loop, std::function<void()> on_reaped);
