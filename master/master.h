@@ -174,6 +174,7 @@ class Master {
   void BecomeOtherIfWanted();
   absl::Status BecomeOther(Supervisor::ExecTo to);
   nlohmann::json State(std::vector<int>& fds) const;
+  void AddPending(nlohmann::json& state) const;
   absl::Status TakeUp();
   absl::Status TakeOver(const nlohmann::json& state);
   absl::Status TakeOverLinks(const nlohmann::json& links);

@@ -122,6 +122,12 @@ json Master::State(std::vector<int>& fds) const {
     counts["last_reload"] = {{"result", last_reload_->result},
                              {"at", absl::ToUnixNanos(last_reload_->at)}};
   }
+  AddPending(state);
+  return state;
+}
+
+// Commands that wait for their answer.
+void Master::AddPending(json& state) const {
   json& pending = state["pending"];
   for (const PendingReload& one : pending_reloads_) {
     pending["reloads"].push_back({{"asker", AskerToJson(one.asker)},
@@ -133,7 +139,6 @@ json Master::State(std::vector<int>& fds) const {
                                  {"workers", one.workers},
                                  {"deadline", one.deadline}});
   }
-  return state;
 }
 
 // First of all what can't be read, then what is owned.

@@ -145,15 +145,39 @@ TEST(ProgramTest, ANameIsLookedUpAsAShellDoes) {
   EXPECT_EQ(Program({"x"}, {"PATH=."}).path(), second.path() + "/./x");
 }
 
-TEST(ProgramTest, ANameThatIsNowhereIsAnErrorThatNamesIt) {
+// Somebody has made it up: what runs is what there is.
+TEST(ProgramTest, ANameThatIsNowhereIsThatOfTheProgramThatRuns) {
+  const Program program({"made-up"}, {"PATH=/nowhere"});
+  const auto opened = program.OpenOnDisk();
+  ASSERT_TRUE(opened.ok()) << opened.status();
+  struct stat named, running;
+  EXPECT_EQ(fstat(opened->get(), &named), 0);
+  EXPECT_EQ(stat("/proc/self/exe", &running), 0);
+  EXPECT_EQ(named.st_ino, running.st_ino);
+}
+
+TEST(ProgramTest, WhatIsWrittenIntoAFileIsAnotherVersionOfIt) {
+  const Folder folder;
+  const std::string path = folder.path() + "/file";
+  const UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  const FileVersion before = FileVersion::Of(fd.get());
+  EXPECT_TRUE(before.Is(fd.get()));
+  EXPECT_EQ(unlink(path.c_str()), 0);
+  EXPECT_TRUE(before.Is(fd.get())) << "only its name has gone";
+  EXPECT_EQ(write(fd.get(), "x", 1), 1);
+  EXPECT_FALSE(before.Is(fd.get()));
+  EXPECT_FALSE(before.Is(-1));
+}
+
+TEST(ProgramTest, APathThatIsNowhereIsAnErrorThatNamesIt) {
   const Folder folder;
   const InFolder there(folder.path());
-  const Program program({"absent"}, {"PATH=/nowhere"});
-  EXPECT_EQ(program.path(), folder.path() + "/absent");
+  const Program program({"./absent"}, {});
+  EXPECT_EQ(program.path(), folder.path() + "/./absent");
   const auto opened = program.OpenOnDisk();
   ASSERT_FALSE(opened.ok());
   EXPECT_THAT(std::string(opened.status().message()),
-              HasSubstr(folder.path() + "/absent"));
+              HasSubstr(folder.path() + "/./absent"));
 }
 
 TEST(ProgramTest, BecomesTheOtherWithItsArgumentsAndEnvironment) {

@@ -50,6 +50,7 @@ class TrialTest : public testing::Test {
         trial_->Start(child_main, patience, [&](const Trial::Result& told) {
           EXPECT_FALSE(result.has_value()) << "told twice";
           result = told;
+          // One that is killed is not waited for.
           EXPECT_EQ(reaped_, told.timed_out ? 0 : 1);
           loop_->Stop();
         });

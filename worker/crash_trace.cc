@@ -161,6 +161,9 @@ void OnCrash(int number, siginfo_t* info, void* /*context*/) {
   syscall(SYS_tgkill, getpid(), self, number);
 }
 
+// abort() may not throw, which is another type of function to g++.
+__attribute__((noreturn)) void Abort() { abort(); }
+
 }  // namespace
 
 CrashTrace::CrashTrace(const char* program, LineLogSink& log) {
@@ -185,7 +188,7 @@ CrashTrace::CrashTrace(const char* program, LineLogSink& log) {
     PCHECK(sigaction(signal.number, &action, nullptr) == 0) << signal.name;
   }
   // Else a failed CHECK would print a stack of glog's own to stderr.
-  google::InstallFailureFunction(&abort);
+  google::InstallFailureFunction(&Abort);
 }
 
 CrashTrace::~CrashTrace() { crash_log = nullptr; }
