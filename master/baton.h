@@ -27,6 +27,10 @@
 // * `register_services` is called once, before flags are parsed and anything
 //   is forked. What it makes in memory every worker has a copy of; descriptors
 //   that it opens, every worker keeps.
+// * An upgrade (SIGUSR2) starts the new program three times with the same
+//   arguments: to check itself, as a first worker, and in place of the master,
+//   as the master's user. What it opens before Main() and does not close on
+//   exec comes anew with each.
 // * It returns the exit code of the process: 0 stopped as asked; 1 could not
 //   start; 2 bad flags or configuration; 3 stopped, but stop_timeout cut
 //   requests in progress. In a worker it never returns.
