@@ -148,6 +148,16 @@ class RefusedConfigTest : public ServerNamesTest {
     token_.Remove();
   }
 
+  // Which the new binary finds out before it rolls.
+  void UpgradeToAPortInUse() {
+    ServerProcess other({"--listen=echo://127.0.0.1:0"});
+    other.WaitReady();
+    const Json finished =
+        Upgrade(absl::StrCat("--listen=greet://127.0.0.1:0,echo://",
+                             other.address().ToString(), "\n--greeting=new"));
+    EXPECT_EQ(finished.value("outcome", ""), "rolled_back");
+    EXPECT_THAT(finished.value("reason", ""), HasSubstr("EADDRINUSE"));
+  }
   // Of a slot for which the old configuration is needed.
   Json AwaitForkFailed() {
     return server().WaitFor("fork_failed", [](const Json& fields) {
@@ -180,13 +190,7 @@ TEST_F(RefusedConfigTest, TheWayBackWaitsForItAndTheServerLives) {
 // Before the roll: all workers are the old ones, and one is wanted later.
 TEST_F(RefusedConfigTest, ItIsLoadedWhenAWorkerIsWanted) {
   StartServer();
-  ServerProcess other({"--listen=echo://127.0.0.1:0"});
-  other.WaitReady();
-  const Json finished =
-      Upgrade(absl::StrCat("--listen=greet://127.0.0.1:0,echo://",
-                           other.address().ToString(), "\n--greeting=new"));
-  EXPECT_EQ(finished.value("outcome", ""), "rolled_back");
-  EXPECT_THAT(finished.value("reason", ""), HasSubstr("EADDRINUSE"));
+  UpgradeToAPortInUse();
   Talkers talkers(server().address(1), 2);
   // Neither more workers nor another one, but clients are served.
   server().Signal(SIGTTIN);
@@ -209,12 +213,7 @@ TEST_F(RefusedConfigTest, ItIsLoadedWhenAWorkerIsWanted) {
 // The admin helper needs it too; and a reload needs it no more.
 TEST_F(RefusedConfigTest, AHelperWaitsForItAndAReloadHeals) {
   StartServer();
-  ServerProcess other({"--listen=echo://127.0.0.1:0"});
-  other.WaitReady();
-  const Json finished =
-      Upgrade(absl::StrCat("--listen=greet://127.0.0.1:0,echo://",
-                           other.address().ToString(), "\n--greeting=new"));
-  EXPECT_EQ(finished.value("outcome", ""), "rolled_back");
+  UpgradeToAPortInUse();
   for (const pid_t child : server().Workers()) {
     if (TitleOf(child) == "baton: admin") EXPECT_EQ(kill(child, SIGKILL), 0);
   }

@@ -79,14 +79,10 @@ class ServerStopFaultTest
   std::string marker() const { return flag_file() + ".marker"; }
   void Mark() const { std::ofstream(marker()).put('\n'); }
 
-  void StartsToReload(const std::string& flags) {
+  // By SIGHUP, or by SIGUSR2 to the same binary.
+  void StartsToChange(int number, const std::string& flags) {
     WriteFlags(absl::StrCat(kGood, "\n", flags));
-    server().Signal(SIGHUP);
-  }
-  // To the same binary.
-  void StartsToUpgrade(const std::string& flags) {
-    WriteFlags(absl::StrCat(kGood, "\n", flags));
-    server().Signal(SIGUSR2);
+    server().Signal(number);
   }
   // A client that keeps a worker.
   TestClient BusyClient() {
@@ -122,28 +118,33 @@ void Serving(ServerStopFaultTest& test) { test.StartWith(kGood); }
 
 void InTheProbe(ServerStopFaultTest& test) {
   test.StartWith(kGood);
-  test.StartsToReload("--set_up_hangs");
+  test.StartsToChange(SIGHUP, "--set_up_hangs");
   test.server().WaitFor("probe_started");
 }
 
 void OnProbation(ServerStopFaultTest& test) {
   test.StartWith(kGood, "--probation=1h");
-  test.StartsToReload("--greeting=new");
+  test.StartsToChange(SIGHUP, "--greeting=new");
   WaitUntil("there is one on probation",
             [&] { return !test.WorkersIn("probation").empty(); });
 }
 
+// Of a reload, or of an upgrade in the new binary.
+template <int number>
 void InTheRoll(ServerStopFaultTest& test) {
   test.StartWith(kGood);
-  test.StartsToReload("--worker_1_waits_for=" + test.marker());
+  test.StartsToChange(number, "--worker_1_waits_for=" + test.marker());
   test.AwaitWorker(1, 2);
 }
 
 // Slot 0 is to be rolled back when slot 1's worker crashes, and there what is
-// old does not come up any more.
+// old does not come up any more. Of an upgrade, that is in the old binary
+// again.
+template <int number>
 void InTheRollBack(ServerStopFaultTest& test) {
   test.StartWith(absl::StrCat(kGood, "\n--worker_hangs_at=", test.marker()));
-  test.StartsToReload(
+  test.StartsToChange(
+      number,
       absl::StrCat("--worker_1_crashes\n--worker_1_waits_for=", test.marker()));
   test.AwaitWorker(1, 2);
   test.Mark();
@@ -155,35 +156,20 @@ void InTheRollBack(ServerStopFaultTest& test) {
 void InTheCheck(ServerStopFaultTest& test) {
   test.StartWith(kGood);
   const size_t children = test.server().Workers().size();
-  test.StartsToUpgrade("--set_up_hangs");
+  test.StartsToChange(SIGUSR2, "--set_up_hangs");
   WaitUntil("the check runs",
             [&] { return test.server().Workers().size() > children; });
 }
 
 void WithACanary(ServerStopFaultTest& test) {
   test.StartWith(kGood);
-  test.StartsToUpgrade("--worker_hangs");
+  test.StartsToChange(SIGUSR2, "--worker_hangs");
   WaitUntil("there is a canary", [&] {
     const std::vector<pid_t> children = test.server().Workers();
     return std::any_of(children.begin(), children.end(), [](pid_t child) {
       return TitleOf(child) == "baton: canary (generation 2)";
     });
   });
-}
-
-void InTheNewBinary(ServerStopFaultTest& test) {
-  test.StartWith(kGood);
-  test.StartsToUpgrade("--worker_1_waits_for=" + test.marker());
-  test.AwaitWorker(1, 2);
-}
-
-void BackInTheOldBinary(ServerStopFaultTest& test) {
-  test.StartWith(absl::StrCat(kGood, "\n--worker_hangs_at=", test.marker()));
-  test.StartsToUpgrade(
-      absl::StrCat("--worker_1_crashes\n--worker_1_waits_for=", test.marker()));
-  test.AwaitWorker(1, 2);
-  test.Mark();
-  test.AwaitWorker(0, 1);
 }
 
 bool PortIsFree(const Endpoint& endpoint) {
@@ -222,12 +208,12 @@ INSTANTIATE_TEST_SUITE_P(
         testing::Values(State{"Start", InItsStart}, State{"Serving", Serving},
                         State{"Probe", InTheProbe},
                         State{"Probation", OnProbation},
-                        State{"Roll", InTheRoll},
-                        State{"RollBack", InTheRollBack},
+                        State{"Roll", InTheRoll<SIGHUP>},
+                        State{"RollBack", InTheRollBack<SIGHUP>},
                         State{"UpgradeCheck", InTheCheck},
                         State{"UpgradeCanary", WithACanary},
-                        State{"UpgradeRoll", InTheNewBinary},
-                        State{"UpgradeRollBack", BackInTheOldBinary}),
+                        State{"UpgradeRoll", InTheRoll<SIGUSR2>},
+                        State{"UpgradeRollBack", InTheRollBack<SIGUSR2>}),
         testing::Values(Stop{"Term", {SIGTERM}}, Stop{"Quit", {SIGQUIT}},
                         Stop{"TermAndQuit", {SIGTERM, SIGQUIT}})),
     [](const auto& info) {
@@ -240,12 +226,12 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Combine(
         testing::Values(State{"Serving", Serving}, State{"Probe", InTheProbe},
                         State{"Probation", OnProbation},
-                        State{"Roll", InTheRoll},
-                        State{"RollBack", InTheRollBack},
+                        State{"Roll", InTheRoll<SIGHUP>},
+                        State{"RollBack", InTheRollBack<SIGHUP>},
                         State{"UpgradeCheck", InTheCheck},
                         State{"UpgradeCanary", WithACanary},
-                        State{"UpgradeRoll", InTheNewBinary},
-                        State{"UpgradeRollBack", BackInTheOldBinary}),
+                        State{"UpgradeRoll", InTheRoll<SIGUSR2>},
+                        State{"UpgradeRollBack", InTheRollBack<SIGUSR2>}),
         testing::Values(Stop{.name = "Term",
                              .signals = {SIGTERM},
                              .busy = true,
