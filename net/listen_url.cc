@@ -238,14 +238,10 @@ absl::Status ReadOptions(absl::string_view part, ListenUrl& url) {
     if (!option.ok()) return option.status();
     all.push_back(*std::move(option));
   }
-  std::sort(all.begin(), all.end());
-  const auto twice = std::adjacent_find(
+  std::stable_sort(
       all.begin(), all.end(),
-      [](const Option& a, const Option& b) { return a.first == b.first; });
-  if (twice != all.end()) {
-    return Bad(
-        absl::StrCat("option ", Quote(twice->first), " stands there twice"));
-  }
+      [](const Option& a, const Option& b) { return a.first < b.first; });
+  absl::string_view last_common;
   for (Option& option : all) {
     const auto common = std::find_if(
         std::begin(kCommonOptions), std::end(kCommonOptions),
@@ -254,6 +250,11 @@ absl::Status ReadOptions(absl::string_view part, ListenUrl& url) {
       url.options.push_back(std::move(option));
       continue;
     }
+    if (common->name == last_common) {
+      return Bad(
+          absl::StrCat("option ", Quote(common->name), " stands there twice"));
+    }
+    last_common = common->name;
     const absl::Status status = ReadCommonOption(*common, option.second, url);
     if (!status.ok()) return status;
   }

@@ -7,19 +7,35 @@
 #include "absl/strings/str_join.h"
 #include "glog/logging.h"
 #include "net/quote.h"
+#include "worker/http/file_options.h"
 #include "worker/http/http_connection.h"
 
 namespace baton {
 
-StreamService& StreamService::WithOption(absl::string_view name,
-                                         OptionCheck check) {
-  CHECK(options_.emplace(std::string(name), check).second)
+namespace {
+
+absl::Status AnyValue(absl::string_view /*value*/) { return absl::OkStatus(); }
+
+}  // namespace
+
+StreamService& StreamService::AddOption(absl::string_view name,
+                                        Option option) {
+  CHECK(options_.emplace(std::string(name), option).second)
       << "option " << name << " is registered twice";
   return *this;
 }
 
+StreamService& StreamService::WithOption(absl::string_view name,
+                                         OptionCheck check) {
+  return AddOption(name, {.check = check, .may_repeat = false});
+}
+
 StreamService& StreamService::WithOption(absl::string_view name) {
-  return WithOption(name, [](absl::string_view) { return absl::OkStatus(); });
+  return AddOption(name, {.check = AnyValue, .may_repeat = false});
+}
+
+StreamService& StreamService::WithRepeatedOption(absl::string_view name) {
+  return AddOption(name, {.check = AnyValue, .may_repeat = true});
 }
 
 StreamService& StreamService::WithListenerData(ListenerDataMaker make) {
@@ -33,6 +49,10 @@ HttpService& Services::Http(absl::string_view scheme) {
   StreamService& stream = Stream(scheme, ServeHttp);
   for (absl::string_view option : kHttpListenerOptions) {
     stream.WithOption(option);
+  }
+  for (absl::string_view option : kFileOptions) stream.WithOption(option);
+  for (absl::string_view option : kRepeatedFileOptions) {
+    stream.WithRepeatedOption(option);
   }
   stream.WithListenerData([&http](const ListenUrl& url)
                               -> absl::StatusOr<std::shared_ptr<const void>> {
@@ -66,6 +86,36 @@ std::vector<std::string> Services::Schemes() const {
   return {schemes.begin(), schemes.end()};
 }
 
+absl::Status StreamService::CheckOptions(const ListenUrl& url) const {
+  absl::string_view last;
+  for (const auto& [name, value] : url.options) {
+    const auto option = options_.find(name);
+    if (option == options_.end()) {
+      std::vector<absl::string_view> known;
+      for (const auto& [known_name, unused] : options_) {
+        known.push_back(known_name);
+      }
+      return absl::InvalidArgumentError(absl::StrCat(
+          "service ", url.scheme, " has no option ", Quote(name), "; ",
+          known.empty()
+              ? ""
+              : absl::StrCat("it has ", absl::StrJoin(known, ", "), "; "),
+          "every ", TransportName(url.transport), " listener has ",
+          CommonOptionNames(url.transport)));
+    }
+    if (name == last && !option->second.may_repeat) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("option ", Quote(name), " stands there twice"));
+    }
+    last = name;
+    if (absl::Status status = option->second.check(value); !status.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(name, "=", Quote(value), ": ", status.message()));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Services::Check(const ListenUrl& url) const {
   const StreamService* stream = FindStream(url.scheme);
   const DatagramHandler datagram = FindDatagram(url.scheme);
@@ -80,29 +130,10 @@ absl::Status Services::Check(const ListenUrl& url) const {
         "service ", url.scheme, " has no ", TransportName(url.transport),
         " transport; it has: ", udp ? "tcp, unix" : "udp"));
   }
-  for (const auto& [name, value] : url.options) {
-    const auto* options =
-        stream != nullptr && !udp ? &stream->options_ : nullptr;
-    const auto option = options != nullptr ? options->find(name)
-                                           : decltype(options->find(name)){};
-    if (options == nullptr || option == options->end()) {
-      std::vector<std::string> known;
-      if (options != nullptr) {
-        for (const auto& [known_name, check] : *options)
-          known.push_back(known_name);
-      }
-      return absl::InvalidArgumentError(absl::StrCat(
-          "service ", url.scheme, " has no option ", Quote(name), "; ",
-          known.empty()
-              ? ""
-              : absl::StrCat("it has ", absl::StrJoin(known, ", "), "; "),
-          "every ", TransportName(url.transport), " listener has ",
-          CommonOptionNames(url.transport)));
-    }
-    if (absl::Status status = option->second(value); !status.ok()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(name, "=", Quote(value), ": ", status.message()));
-    }
+  const StreamService no_options;
+  if (absl::Status status = (udp ? no_options : *stream).CheckOptions(url);
+      !status.ok()) {
+    return status;
   }
   return MakeListenerData(url).status();
 }

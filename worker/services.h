@@ -60,6 +60,8 @@ class StreamService {
 
   // The same without a check of its own: `WithListenerData` is one.
   StreamService& WithOption(absl::string_view name);
+  // One that may stand there more than once.
+  StreamService& WithRepeatedOption(absl::string_view name);
   StreamService& WithListenerData(ListenerDataMaker make);
 
   StreamHandler handler() const { return handler_; }
@@ -69,7 +71,14 @@ class StreamService {
   friend class Services;
   StreamHandler handler_ = nullptr;
   const StateCodec* state_codec_ = nullptr;
-  std::map<std::string, OptionCheck, std::less<>> options_;
+  struct Option {
+    OptionCheck check;
+    bool may_repeat;
+  };
+  StreamService& AddOption(absl::string_view name, Option option);
+  absl::Status CheckOptions(const ListenUrl& url) const;
+
+  std::map<std::string, Option, std::less<>> options_;
   ListenerDataMaker make_listener_data_;
 };
 

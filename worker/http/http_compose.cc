@@ -14,9 +14,21 @@ namespace {
 // A body up to here is copied behind its head and sent in one piece.
 constexpr size_t kMaxCopiedBody = 16 * 1024;
 
+constexpr absl::string_view kServer = "Server: baton\r\n";
+
 char* Put(char* to, absl::string_view text) {
   memcpy(to, text.data(), text.size());
   return to + text.size();
+}
+
+// What becomes of the connection, and the empty line.
+char* PutEnd(const HttpFraming& framing, char* to) {
+  if (framing.close) {
+    to = Put(to, "Connection: close\r\n");
+  } else if (framing.says_keep_alive) {
+    to = Put(to, "Connection: keep-alive\r\n");
+  }
+  return Put(to, "\r\n");
 }
 
 }  // namespace
@@ -34,7 +46,7 @@ char* ComposeHead(const HttpResponse& response, uint64_t body_size,
     to = Put(to, "\r\n");
     to = Put(to, worker.DateField());
   }
-  if (framing.server_header) to = Put(to, "Server: baton\r\n");
+  if (framing.server_header) to = Put(to, kServer);
   if (!response.content_type().empty()) {
     to = Put(to, "Content-Type: ");
     to = Put(to, response.content_type());
@@ -55,12 +67,15 @@ char* ComposeHead(const HttpResponse& response, uint64_t body_size,
         break;
     }
   }
-  if (framing.close) {
-    to = Put(to, "Connection: close\r\n");
-  } else if (framing.says_keep_alive) {
-    to = Put(to, "Connection: keep-alive\r\n");
-  }
-  return Put(to, "\r\n");
+  return PutEnd(framing, to);
+}
+
+char* ComposeOkHead(absl::string_view fields, const HttpFraming& framing,
+                    HttpWorker& worker, char* to) {
+  to = Put(to, worker.OkAndDate());
+  if (framing.server_header) to = Put(to, kServer);
+  to = Put(to, fields);
+  return PutEnd(framing, to);
 }
 
 std::string HeadText(const HttpResponse& response, uint64_t body_size,
@@ -76,7 +91,12 @@ Task<IoError> SendResponse(Connection* conn, const HttpResponse* response,
                            HttpFraming framing) {
   absl::string_view body = response->body();
   std::string head =
-      HeadText(*response, body.size(), framing, HttpWorker::Current());
+      HeadText(*response, response->body_size(), framing, HttpWorker::Current());
+  if (response->file() != nullptr && !framing.head_only) {
+    const IoError sent_file =
+        co_await SendFileBody(conn, std::move(head), response->file());
+    co_return sent_file;
+  }
   if (framing.head_only || !HttpStatusHasBody(response->status())) body = {};
   IoError sent = IoError::kOk;
   if (body.size() <= kMaxCopiedBody) {

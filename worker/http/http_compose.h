@@ -43,16 +43,23 @@ inline HttpFraming FramingFor(const HttpHead& head, bool close,
           .server_header = server_header};
 }
 
+// So many bytes of a head, at most, are the server's own.
+inline constexpr size_t kMaxOwnFields = 256;
+
 // A head is no longer than that.
 inline size_t ComposedHeadBound(const HttpResponse& response) {
-  constexpr size_t kOurs = 256;
-  return kOurs + response.content_type().size() + response.fields().size();
+  return kMaxOwnFields + response.content_type().size() + response.fields().size();
 }
 
 // Writes status line, fields and empty line to `to`, which has room for
 // ComposedHeadBound(response) bytes. Returns the end.
 char* ComposeHead(const HttpResponse& response, uint64_t body_size,
                   const HttpFraming& framing, HttpWorker& worker, char* to);
+
+// The same of a 200 with `fields`, of which none is the server's own but
+// Content-Length. `to` has room for kMaxOwnFields beyond them.
+char* ComposeOkHead(absl::string_view fields, const HttpFraming& framing,
+                    HttpWorker& worker, char* to);
 
 // The same as text.
 std::string HeadText(const HttpResponse& response, uint64_t body_size,
@@ -70,7 +77,7 @@ void CountResponse(int status, int64_t since, HttpWorker& worker);
 inline void CountResponse(const HttpResponse& response, int64_t since,
                           HttpWorker& worker) {
   CountResponse(response.status(), since, worker);
-  worker.counters().response_bytes.Add(response.body().size());
+  worker.counters().response_bytes.Add(response.body_size());
 }
 
 // A response that is nobody's but the server's own: its status and why.

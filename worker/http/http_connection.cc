@@ -3,12 +3,16 @@
 #include <string.h>
 
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/base/attributes.h"
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "net/event_loop.h"
+#include "net/listen_url.h"
+#include "worker/files/preconditions.h"
+#include "worker/files/served_file.h"
 #include "worker/http/http_compose.h"
 #include "worker/http/http_exchange.h"
 #include "worker/http/http_parser.h"
@@ -23,7 +27,10 @@ using internal::HttpExchange;
 using internal::LingeringClose;
 
 // A batch of responses is sent when it has less room than this left.
-constexpr size_t kRoomForOne = 16 * 1024;
+// A file from memory fits in.
+constexpr size_t kRoomForOne = 20 * 1024;
+static_assert(kRoomForOne >= ServedFile::kMaxInMemory + kMaxListenUrlBytes +
+                                 kMaxOwnFields);
 
 // A response that did not fit in.
 struct LargeResponse {
@@ -83,8 +90,12 @@ class BatchAnswerer {
       return Batch::Next::kRequest;
     }
     HttpPathParameters& parameters = worker_.scratch_parameters();
-    const HttpRoute* const route =
-        listener_.service->Find(head.method, head.path, &parameters).route;
+    const HttpRouter::Match match =
+        listener_.Find(head.method, head.path, &parameters);
+    const HttpRoute* const route = match.route;
+    if (match.HasNothing() && listener_.files != nullptr) {
+      return AnswerWithFile(head, batch);
+    }
     if (route == nullptr ||
         !std::holds_alternative<HttpFunction>(route->handler) ||
         head.content_length > listener_.MaxBody(route)) {
@@ -101,11 +112,41 @@ class BatchAnswerer {
     return framing.close ? Batch::Next::kClose : Batch::Next::kRead;
   }
 
+  Batch::Next AnswerWithFile(const HttpHead& head, Batch& batch) {
+    if (head.has_body()) return Batch::Next::kRequest;
+    const FileConditions conditions = FileConditions::Collect(head.fields);
+    const HttpFraming framing =
+        FramingFor(head, conn_.draining(), listener_.server_header);
+    if (const ServedFile* const file =
+            listener_.files->FindSimple(head, conditions);
+        file != nullptr) {
+      rest_.remove_prefix(head.size);
+      AppendFile(*file, framing);
+    } else {
+      std::optional<HttpResponse> response = listener_.files->Answer(
+          head, conditions, HttpWorker::WallSeconds());
+      if (!response.has_value()) return Batch::Next::kRequest;
+      rest_.remove_prefix(head.size);
+      Append(*response, framing, batch);
+    }
+    return framing.close ? Batch::Next::kClose : Batch::Next::kRead;
+  }
+
+  void AppendFile(const ServedFile& file, const HttpFraming& framing) {
+    CountResponse(200, now_, worker_);
+    worker_.counters().response_bytes.Add(file.content.size());
+    at_ = ComposeOkHead(file.ok_fields, framing, worker_, at_);
+    if (framing.head_only) return;
+    memcpy(at_, file.content.data(), file.content.size());
+    at_ += file.content.size();
+  }
+
   void Append(HttpResponse& response, const HttpFraming& framing,
               Batch& batch) {
     CountResponse(response, now_, worker_);
     const absl::string_view body = response.body();
-    if (ComposedHeadBound(response) + body.size() > Room()) {
+    if (response.file() != nullptr ||
+        ComposedHeadBound(response) + body.size() > Room()) {
       batch.large = std::make_unique<LargeResponse>(
           LargeResponse{std::move(response), framing});
       return;

@@ -59,8 +59,8 @@ HttpExchange::HttpExchange(Connection* conn, const HttpHead& head,
       worker_(HttpWorker::Current()),
       since_(EventLoop::Current().now_nanos()),
       owned_(head, bytes),
-      match_(listener_.service->Find(owned_.head().method, owned_.head().path,
-                                     &parameters_)),
+      match_(listener_.Find(owned_.head().method, owned_.head().path,
+                            &parameters_)),
       max_body_(listener_.MaxBody(match_.route)),
       decoder_(owned_.head(), worker_.parser().state(), max_body_),
       request_(owned_.head(), parameters_, {}, *conn_),
@@ -71,6 +71,12 @@ HttpExchange::HttpExchange(Connection* conn, const HttpHead& head,
 }
 
 Task<bool> HttpExchange::Run() {
+  if (match_.HasNothing() && listener_.files != nullptr) {
+    HttpResponse response = co_await listener_.files->AnswerSlowly(
+        &owned_.head(), HttpWorker::WallSeconds());
+    const bool goes_on = co_await Respond(std::move(response));
+    co_return goes_on;
+  }
   if (match_.route == nullptr) {
     HttpResponse response = ErrorResponse(match_.allow == nullptr ? 404 : 405);
     if (match_.allow != nullptr) response.Header("Allow", *match_.allow);

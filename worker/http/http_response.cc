@@ -190,6 +190,7 @@ HttpResponse& HttpResponse::Body(std::string body) & {
   if (broken_) return *this;
   body_ = std::move(body);
   shared_ = nullptr;
+  file_ = nullptr;
   return *this;
 }
 
@@ -197,6 +198,13 @@ HttpResponse& HttpResponse::SharedBody(
     std::shared_ptr<const std::string> body) & {
   if (broken_) return *this;
   shared_ = std::move(body);
+  file_ = nullptr;
+  return *this;
+}
+
+HttpResponse& HttpResponse::File(FileBody body) & {
+  if (broken_) return *this;
+  file_ = std::make_unique<FileBody>(std::move(body));
   return *this;
 }
 

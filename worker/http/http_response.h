@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "worker/http/file_body.h"
 
 namespace baton {
 
@@ -61,7 +62,30 @@ class HttpResponse {
     return std::move(SharedBody(std::move(body)));
   }
 
+  // Bytes of a file, which are not read into memory. `file` is open for
+  // reading; if it is shorter than that by then, the connection is closed.
+  HttpResponse& File(FileBody body) &;
+  HttpResponse&& File(FileBody body) && {
+    return std::move(File(std::move(body)));
+  }
+
+  // For the server: fields that need no check, "Name: value\r\n" each, and a
+  // type that stays.
+  HttpResponse& KnownFields(absl::string_view fields) {
+    fields_ += fields;
+    return *this;
+  }
+  HttpResponse& KnownType(absl::string_view type) {
+    known_type_ = type;
+    return *this;
+  }
+
   int status() const { return status_; }
+  uint64_t body_size() const {
+    return file_ != nullptr ? file_->size() : body().size();
+  }
+  // Null if the body is in memory.
+  const FileBody* file() const { return file_.get(); }
   absl::string_view body() const {
     return shared_ != nullptr ? absl::string_view(*shared_) : body_;
   }
@@ -86,6 +110,7 @@ class HttpResponse {
   std::string fields_;
   std::string body_;
   std::shared_ptr<const std::string> shared_;
+  std::unique_ptr<FileBody> file_;
   std::string failure_;
 };
 

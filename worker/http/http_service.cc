@@ -1,9 +1,13 @@
 #include "worker/http/http_service.h"
 
+#include <optional>
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "net/quote.h"
 #include "net/units.h"
+#include "worker/http/file_options.h"
 #include "worker/http/welcome.h"
 
 namespace baton {
@@ -69,6 +73,15 @@ absl::StatusOr<std::shared_ptr<const HttpListener>> MakeHttpListener(
     const HttpService& service, const ListenUrl& url) {
   auto listener = std::make_shared<HttpListener>();
   listener->service = &service;
+  absl::StatusOr<std::optional<FileSiteOptions>> files =
+      ReadFileOptions(url.options);
+  if (!files.ok()) return files.status();
+  if (files->has_value()) {
+    absl::StatusOr<std::unique_ptr<FileSite>> site =
+        FileSite::Open(**std::move(files));
+    if (!site.ok()) return site.status();
+    listener->files = std::make_shared<StaticFiles>(*std::move(site));
+  }
   for (const auto& [name, value] : url.options) {
     if (absl::Status status = ReadOption(name, value, *listener);
         !status.ok()) {

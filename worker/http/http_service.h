@@ -17,6 +17,7 @@
 #include "absl/time/time.h"
 #include "net/listen_url.h"
 #include "worker/http/router.h"
+#include "worker/http/static_files.h"
 
 namespace baton {
 
@@ -42,6 +43,7 @@ class HttpService {
   HttpService& Route(HttpMethod method, absl::string_view pattern,
                      HttpHandler handler, HttpRouteOptions options = {});
 
+  bool has_routes() const { return !router_.empty(); }
   // One without any route has a page at / that says what to do next.
   HttpRouter::Match Find(HttpMethod method, absl::string_view path,
                          HttpPathParameters* parameters) const {
@@ -64,7 +66,14 @@ struct HttpListener {
   // How long a body that is waited for may pause.
   absl::Duration body_timeout = absl::Seconds(30);
   bool server_header = true;
+  // What no route has, if there is a root; of the loop's thread.
+  std::shared_ptr<StaticFiles> files;
 
+  HttpRouter::Match Find(HttpMethod method, absl::string_view path,
+                         HttpPathParameters* parameters) const {
+    if (files != nullptr && !service->has_routes()) return {};
+    return service->Find(method, path, parameters);
+  }
   // Of a request for `route`, which may be null.
   uint64_t MaxBody(const HttpRoute* route) const {
     return route == nullptr ? max_body

@@ -26,6 +26,8 @@ time_t WallSecond() {
 
 }  // namespace
 
+int64_t HttpWorker::WallSeconds() { return WallSecond(); }
+
 HttpWorker::HttpWorker(Options options)
     : counters_(options.counters != nullptr ? options.counters
                                             : &own_counters_),

@@ -53,6 +53,8 @@ class HttpWorker {
   }
   const std::vector<Cidr>& forwarded_from() const { return forwarded_from_; }
 
+  // Seconds of the wall clock, whatever that does.
+  static int64_t WallSeconds();
   // "Date: Sat, 21 Nov 2026 02:14:10 GMT\r\n" of the wall clock, whatever that
   // does. Valid until the next call.
   absl::string_view DateField();

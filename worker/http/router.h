@@ -84,6 +84,8 @@ class HttpRouter {
     const HttpRoute* route = nullptr;
     // The path has routes, and these are their methods: for 405. Else null.
     const std::string* allow = nullptr;
+
+    bool HasNothing() const { return route == nullptr && allow == nullptr; }
   };
   // HEAD has the route of GET if it has none of its own. `parameters` are
   // those of the route that is found.

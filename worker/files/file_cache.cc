@@ -1,0 +1,207 @@
+#include "worker/files/file_cache.h"
+
+#include <errno.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace baton {
+namespace {
+
+constexpr std::array<ContentCoding, 2> kNeighbours = {ContentCoding::kBrotli,
+                                                      ContentCoding::kGzip};
+
+std::string NeighbourOf(const std::string& path, ContentCoding coding) {
+  std::string name = path;
+  name += SuffixOf(coding);
+  return name;
+}
+
+// So many bytes beside its content and fields: the entry, the list's node, the
+// hash tables' places, the kernel's watch not counted.
+constexpr size_t kEntryOverhead = 512;
+
+}  // namespace
+
+const std::shared_ptr<const ServedFile>& FileEntry::ChooseAmongAll(
+    std::optional<absl::string_view> accept_encoding) const {
+  const ContentCoding chosen = ChooseCoding(
+      accept_encoding, {.gzip = Form(ContentCoding::kGzip) != nullptr,
+                        .brotli = Form(ContentCoding::kBrotli) != nullptr});
+  return Form(chosen);
+}
+
+FileCache::FileCache(EventLoop& loop, FileTree& tree,
+                     absl::string_view more_fields)
+    : loop_(loop),
+      tree_(tree),
+      more_fields_(more_fields),
+      watch_(loop, [this](int watch) { OnChange(watch); }),
+      root_looked_nanos_(loop.now_nanos()) {}
+
+int FileCache::Load(absl::string_view url_path, const std::string& path,
+                    const FileEntry** entry) {
+  FileEntry made;
+  made.url_path_ = std::string(url_path);
+  made.path_ = path;
+  std::vector<int> watches;
+  const int error = Open(made, &watches);
+  if (error != 0) {
+    for (const int watch : watches) {
+      if (!by_watch_.contains(watch)) watch_.Remove(watch);
+    }
+    return error;
+  }
+  if (const auto old = by_url_path_.find(url_path); old != by_url_path_.end()) {
+    Forget(*old->second);
+  }
+  const auto it = entries_.insert(entries_.end(), std::move(made));
+  by_url_path_.emplace(it->url_path_, it);
+  Watch(*it, watches);
+  Account(*it, /*add=*/true);
+  it->used_ = true;
+  MakeRoom();
+  *entry = &*it;
+  return 0;
+}
+
+int FileCache::Open(FileEntry& entry, std::vector<int>* watches) {
+  entry.looked_nanos_ = loop_.now_nanos();
+  const auto on_open = [this, watches](int fd) {
+    const int watch = watch_.Add(fd);
+    if (watch != FileWatch::kNone) watches->push_back(watch);
+  };
+  for (const ContentCoding coding : kNeighbours) {
+    FileFacts facts;
+    if (tree_.Look(NeighbourOf(entry.path_, coding), &facts) != 0 ||
+        facts.kind != FileKind::kRegular) {
+      continue;
+    }
+    // One that can't be read is as good as none.
+    if (OpenServedFile(tree_, entry.path_,
+                       {.coding = coding,
+                        .has_neighbours = true,
+                        .more_fields = more_fields_},
+                       on_open, &entry.forms_[static_cast<size_t>(coding)]) ==
+        0) {
+      entry.has_neighbours_ = true;
+    }
+  }
+  return OpenServedFile(tree_, entry.path_,
+                        {.has_neighbours = entry.has_neighbours_,
+                         .more_fields = more_fields_},
+                        on_open, entry.forms_.data());
+}
+
+const FileEntry* FileCache::LookAgain(FileEntry& entry) {
+  FollowRoot();
+  // That may have forgotten all there was.
+  if (entries_.empty()) return nullptr;
+  if (IsAsItWas(entry)) {
+    entry.looked_nanos_ = loop_.now_nanos();
+    return &entry;
+  }
+  Forget(entry);
+  return nullptr;
+}
+
+bool FileCache::IsAsItWas(const FileEntry& entry) const {
+  FileFacts facts;
+  if (tree_.Look(entry.path_, &facts) != 0 ||
+      facts.version != entry.forms_[0]->version) {
+    return false;
+  }
+  return std::all_of(
+      kNeighbours.begin(), kNeighbours.end(),
+      [this, &entry](ContentCoding coding) {
+        FileFacts now;
+        const bool is_there =
+            tree_.Look(NeighbourOf(entry.path_, coding), &now) == 0 &&
+            now.kind == FileKind::kRegular;
+        const auto& form = entry.Form(coding);
+        return form == nullptr ? !is_there
+                               : is_there && now.version == form->version;
+      });
+}
+
+void FileCache::FollowRoot() {
+  if (loop_.now_nanos() - root_looked_nanos_ < kLookNanos) return;
+  root_looked_nanos_ = loop_.now_nanos();
+  if (!tree_.RootHasMoved()) return;
+  tree_.Follow();
+  ForgetAll();
+}
+
+void FileCache::Account(const FileEntry& entry, bool add) {
+  size_t memory = kEntryOverhead + entry.url_path_.size() + entry.path_.size();
+  size_t descriptors = 0;
+  for (const auto& form : entry.forms_) {
+    if (form == nullptr) continue;
+    memory += form->memory();
+    if (!form->in_memory()) ++descriptors;
+  }
+  memory_ = add ? memory_ + memory : memory_ - memory;
+  descriptors_ = add ? descriptors_ + descriptors : descriptors_ - descriptors;
+}
+
+// Never the newest one, which is last and is about to be used.
+void FileCache::MakeRoom() {
+  while (entries_.size() > 1 &&
+         (entries_.size() > kMaxEntries || memory_ > kMaxMemory ||
+          descriptors_ > kMaxDescriptors)) {
+    FileEntry& oldest = entries_.front();
+    if (std::exchange(oldest.used_, false)) {
+      entries_.splice(std::prev(entries_.end()), entries_, entries_.begin());
+      continue;
+    }
+    Forget(oldest);
+  }
+}
+
+void FileCache::Watch(FileEntry& entry, const std::vector<int>& watches) {
+  entry.watches_ = watches;
+  for (const int watch : watches) by_watch_[watch].push_back(&entry);
+}
+
+void FileCache::Forget(FileEntry& entry) {
+  Account(entry, /*add=*/false);
+  for (const int watch : entry.watches_) {
+    const auto it = by_watch_.find(watch);
+    if (it == by_watch_.end()) continue;
+    std::erase(it->second, &entry);
+    if (!it->second.empty()) continue;
+    by_watch_.erase(it);
+    watch_.Remove(watch);
+  }
+  const auto found = by_url_path_.find(entry.url_path_);
+  const Entries::iterator at = found->second;
+  by_url_path_.erase(found);
+  entries_.erase(at);
+}
+
+void FileCache::CloseSpare() {
+  for (auto it = entries_.begin(); it != entries_.end();) {
+    FileEntry& entry = *it++;
+    if (std::any_of(entry.forms_.begin(), entry.forms_.end(),
+                    [](const auto& form) {
+                      return form != nullptr && !form->in_memory();
+                    })) {
+      Forget(entry);
+    }
+  }
+}
+
+void FileCache::ForgetAll() {
+  while (!entries_.empty()) Forget(entries_.front());
+}
+
+void FileCache::OnChange(int watch) {
+  if (watch == FileWatch::kAll) return ForgetAll();
+  while (true) {
+    const auto it = by_watch_.find(watch);
+    if (it == by_watch_.end()) return;
+    Forget(*it->second.front());
+  }
+}
+
+}  // namespace baton

@@ -1,0 +1,116 @@
+#include "worker/http/file_options.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "net/quote.h"
+#include "worker/files/file_path.h"
+#include "worker/http/http_response.h"
+
+namespace baton {
+namespace {
+
+absl::Status Bad(absl::string_view why) {
+  return absl::InvalidArgumentError(why);
+}
+
+// By the rules for what a handler sets.
+absl::Status AddField(absl::string_view name, absl::string_view value,
+                      FileSiteOptions& site) {
+  HttpResponse response;
+  response.Header(name, value);
+  if (!response.failure().empty() || response.fields().empty()) {
+    return Bad("must be a field that a service may set");
+  }
+  absl::StrAppend(&site.fields, response.fields());
+  return absl::OkStatus();
+}
+
+absl::Status ReadHeader(absl::string_view text, FileSiteOptions& site) {
+  const size_t colon = text.find(':');
+  if (colon == absl::string_view::npos) return Bad("must be NAME:VALUE");
+  return AddField(text.substr(0, colon),
+                  absl::StripAsciiWhitespace(text.substr(colon + 1)), site);
+}
+
+absl::Status ReadIndexes(absl::string_view text, FileSiteOptions& site) {
+  site.indexes = absl::StrSplit(text, ';');
+  const bool good =
+      std::all_of(site.indexes.begin(), site.indexes.end(),
+                  [](const std::string& name) {
+                    return !name.empty() && !absl::StartsWith(name, ".") &&
+                           !absl::StrContains(name, '/');
+                  });
+  return good ? absl::OkStatus()
+              : Bad("must be a file's name, or several with ; between them");
+}
+
+// A page of the site: its URL's path.
+absl::Status ReadPage(absl::string_view text, std::string& page) {
+  if (!absl::StartsWith(text, "/") || !IsCanonicalFilePath(text)) {
+    return Bad("must be the path of a URL, such as /index.html");
+  }
+  page = std::string(text);
+  return absl::OkStatus();
+}
+
+absl::Status ReadErrorPage(absl::string_view text, FileSiteOptions& site) {
+  const std::pair<absl::string_view, absl::string_view> parts =
+      absl::StrSplit(text, absl::MaxSplits(':', 1));
+  int status = 0;
+  if (!absl::SimpleAtoi(parts.first, &status) || status < 400 ||
+      status > 599) {
+    return Bad("must be STATUS:PATH, with a status from 400 to 599");
+  }
+  if (site.error_pages.contains(status)) {
+    return Bad("there is another page for that status");
+  }
+  return ReadPage(parts.second, site.error_pages[status]);
+}
+
+absl::Status ReadOption(absl::string_view name, const std::string& value,
+                        FileSiteOptions& site) {
+  if (name == "root") site.root = value;
+  if (name == "index") return ReadIndexes(value, site);
+  if (name == "autoindex") {
+    if (value != "0" && value != "1") return Bad("must be 0 or 1");
+    site.autoindex = value == "1";
+  }
+  if (name == "cache_control") return AddField("Cache-Control", value, site);
+  if (name == "header") return ReadHeader(value, site);
+  if (name == "fallback") return ReadPage(value, site.fallback);
+  if (name == "error_page") return ReadErrorPage(value, site);
+  return absl::OkStatus();
+}
+
+bool IsFileOption(absl::string_view name) {
+  const auto is = [name](absl::string_view option) { return option == name; };
+  return std::any_of(std::begin(kFileOptions), std::end(kFileOptions), is) ||
+         std::any_of(std::begin(kRepeatedFileOptions),
+                     std::end(kRepeatedFileOptions), is);
+}
+
+}  // namespace
+
+absl::StatusOr<std::optional<FileSiteOptions>> ReadFileOptions(
+    absl::Span<const std::pair<std::string, std::string>> options) {
+  FileSiteOptions site;
+  std::string without_root;
+  for (const auto& [name, value] : options) {
+    if (!IsFileOption(name)) continue;
+    if (without_root.empty()) without_root = name;
+    if (absl::Status status = ReadOption(name, value, site); !status.ok()) {
+      return Bad(absl::StrCat(name, "=", Quote(value), ": ", status.message()));
+    }
+  }
+  if (!site.root.empty()) return site;
+  if (without_root.empty()) return std::nullopt;
+  return Bad(absl::StrCat(without_root, "= is of no use without root="));
+}
+
+}  // namespace baton
