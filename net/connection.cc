@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <optional>
 #include <utility>
 
 namespace baton {
@@ -33,12 +34,12 @@ WriteAwaiter<WritePartsOperation> Connection::WriteParts(
   return WriteAwaiter<WritePartsOperation>(op);
 }
 
-WriteAwaiter<WriteFileOperation> Connection::WriteFile(int fd, int64_t offset,
-                                                       int64_t size) {
+WriteAwaiter<WriteFileOperation> Connection::WriteFile(
+    int fd, int64_t offset, int64_t size, const WriteFileOptions& options) {
   CHECK_GE(size, 0);
   WriteFileOperation op{
       WriteOperation(core_, WriteOperation::kFile, static_cast<uint64_t>(size)),
-      fd};
+      fd, options.movable};
   op.offset = offset;
   return WriteAwaiter<WriteFileOperation>(op);
 }
@@ -47,6 +48,17 @@ WriteAwaiter<WriteOperation> Connection::WriteUrgent(char byte) {
   WriteOperation op(core_, WriteOperation::kUrgent, 1);
   op.urgent_byte = byte;
   return WriteAwaiter<WriteOperation>(op);
+}
+
+std::optional<UnsentFile> Connection::TakeUnsentFile() {
+  if (core_->extra == nullptr || !core_->extra->unsent_file.has_value())
+    return std::nullopt;
+  core_->Clear(ConnectionCore::kBroken);
+  return std::exchange(core_->extra->unsent_file, std::nullopt);
+}
+
+void Connection::ForgetState() {
+  if (core_->extra != nullptr) core_->extra->state.reset();
 }
 
 void Connection::ShutdownWrite() {

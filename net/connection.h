@@ -51,6 +51,15 @@ struct ReadOptions {
   absl::Duration timeout = absl::ZeroDuration();
 };
 
+struct WriteFileOptions {
+  // While it waits, another worker may take the connection, and the rest of the
+  // file with it: there the handler starts anew with resumed() and finds the
+  // rest by TakeUnsentFile. Here the write returns kDraining: just return. So
+  // what is to follow the file must be in the connection's state. Not where a
+  // second task of the connection has something half done.
+  bool movable = false;
+};
+
 template <typename Operation>
 class [[nodiscard]] ReadAwaiter {
  public:
@@ -153,12 +162,23 @@ class Connection {
     op.data = bytes.data();
     return BytesAwaiter(op);
   }
+  // The same for bytes behind which more follows at once: the kernel may keep
+  // what does not fill a segment until then, for 200 ms at most (MSG_MORE).
+  WriteAwaiter<internal::WriteOperation> WriteMore(absl::string_view bytes) {
+    internal::WriteOperation op(core_, internal::WriteOperation::kBytes,
+                                bytes.size());
+    op.data = bytes.data();
+    op.more = true;
+    return WriteAwaiter<internal::WriteOperation>(op);
+  }
   WriteAwaiter<internal::WritePartsOperation> WriteParts(
       absl::Span<const absl::string_view> parts);
   // `size` bytes of a file from `offset` (sendfile). kEof if the file is
-  // shorter, kFileError if it can't be read.
-  WriteAwaiter<internal::WriteFileOperation> WriteFile(int fd, int64_t offset,
-                                                       int64_t size);
+  // shorter, kFileError if it can't be read. The descriptor must stay open
+  // until the write returns.
+  WriteAwaiter<internal::WriteFileOperation> WriteFile(
+      int fd, int64_t offset, int64_t size,
+      const WriteFileOptions& options = {});
   // One byte out of band (MSG_OOB).
   WriteAwaiter<internal::WriteOperation> WriteUrgent(char byte);
 
@@ -188,6 +208,11 @@ class Connection {
   bool resumed() const {
     return core_->Has(internal::ConnectionCore::kResumed);
   }
+  // It came in the middle of a movable WriteFile: what is left to send, once.
+  // A handler of a service with such writes asks for it before it does anything
+  // else. Until it has, every write ends with kReset, and so does a read that
+  // goes to the peer: anything but that rest would be a torn stream.
+  std::optional<UnsentFile> TakeUnsentFile();
   // The server stops: the next idle read with nothing to read returns
   // kDraining.
   bool draining() const { return ConnectionTable::Current().draining(); }
@@ -205,7 +230,8 @@ class Connection {
 
   // What the service remembers of this connection (connection_state.h): made at
   // first use, passed on at a handover. One T a service; CHECKs that it is the
-  // one that was registered with it (StreamService::WithState).
+  // one that was registered with it (StreamService::WithState). ForgetState
+  // makes it a connection that has none.
   template <typename T>
   T& state() {
     CHECK(ConnectionTable::Current().SettingsOf(*core_).state_codec ==
@@ -215,6 +241,7 @@ class Connection {
     if (state == nullptr) state = TypedStateCodec<T>::Get()->Create();
     return static_cast<TypedState<T>*>(state.get())->value;
   }
+  void ForgetState();
 
  private:
   internal::ReadOperation Operation(internal::ReadOperation::Kind kind,

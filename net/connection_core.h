@@ -7,10 +7,12 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <optional>
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "net/buffer_pool.h"
+#include "net/connection_image.h"
 #include "net/connection_state.h"
 #include "net/connection_table.h"
 #include "net/io_error.h"
@@ -34,6 +36,14 @@ struct ConnectionExtra {
   // idle one. 0 = none.
   Tick idle_deadline = 0;
   bool shutdown_wanted = false;  // by ShutdownWrite, while it was moving
+  // It came in the middle of a file. Until the handler has taken this the
+  // connection is kBroken.
+  std::optional<UnsentFile> unsent_file;
+
+  bool empty() const {
+    return transport == nullptr && state == nullptr && tag == 0 &&
+           idle_deadline == 0 && !shutdown_wanted && !unsent_file.has_value();
+  }
 };
 
 struct ConnectionCore : TimerNode {
@@ -134,6 +144,7 @@ struct WriteOperation {
   Kind kind;
   IoError error = IoError::kOk;
   bool has_deadline = false;
+  bool more = false;  // kBytes, kOwnedBytes: MSG_MORE
   Tick deadline;    // the next three only while it waits: when to look whether
                     // the peer takes anything
   uint32_t unsent;  // bytes in the socket's queue then
@@ -161,6 +172,8 @@ struct WritePartsOperation : WriteOperation {
 
 struct WriteFileOperation : WriteOperation {
   int file_fd = -1;
+  bool movable = false;
+  bool refused = false;  // nobody takes it, in this handover
 };
 
 }  // namespace baton::internal

@@ -34,6 +34,11 @@ void AppendImage(std::string& out, const ConnectionImage& image) {
   PutInt<uint8_t>(out, image.state.has_value() ? 1 : 0);
   PutInt<uint32_t>(out, image.state_version);
   PutText(out, image.state.value_or(""));
+  if (image.file.has_value()) {
+    PutInt<uint8_t>(out, 1);
+    PutInt<uint64_t>(out, image.file->offset);
+    PutInt<uint64_t>(out, image.file->size);
+  }
   std::string length;
   PutInt(length, static_cast<uint32_t>(out.size() - start - sizeof(uint32_t)));
   out.replace(start, length.size(), length);
@@ -51,6 +56,11 @@ ConnectionImage TakeImage(WireReader& reader) {
   image.state_version = fields.TakeInt<uint32_t>();
   std::string state = fields.TakeText();
   if (has_state) image.state = std::move(state);
+  if (!fields.rest().empty() && fields.TakeInt<uint8_t>() != 0) {
+    auto& file = image.file.emplace();
+    file.offset = fields.TakeInt<uint64_t>();
+    file.size = fields.TakeInt<uint64_t>();
+  }
   if (fields.failed()) reader.Fail();
   return image;
 }

@@ -6,11 +6,27 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "net/unique_fd.h"
 #include "net/wire.h"
 
 namespace baton {
 
-// A connection at a safe point, without its descriptor: what another process
+// A file in the middle of being sent.
+struct UnsentFile {
+  UniqueFd fd;
+  int64_t offset = 0;
+  int64_t size = 0;
+};
+
+// The same without the descriptor.
+struct FileRest {
+  uint64_t offset = 0;
+  uint64_t size = 0;
+
+  friend bool operator==(const FileRest&, const FileRest&) = default;
+};
+
+// A connection at a safe point, without its descriptors: what another process
 // needs to go on with it.
 struct ConnectionImage {
   std::string unread;  // received, not consumed
@@ -21,6 +37,8 @@ struct ConnectionImage {
       absl::InfiniteDuration();  // until the idle deadline
   uint32_t state_version = 0;
   std::optional<std::string> state;  // encoded
+  // It is in the middle of a file, whose descriptor goes along with its own.
+  std::optional<FileRest> file;
 
   friend bool operator==(const ConnectionImage&,
                          const ConnectionImage&) = default;

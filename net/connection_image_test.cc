@@ -22,7 +22,8 @@ ConnectionImage FullImage() {
           .age = absl::Hours(30) + absl::Nanoseconds(1),
           .idle_left = absl::Milliseconds(59'999),
           .state_version = 0x21222324,
-          .state = std::string("st\0ate", 6)};
+          .state = std::string("st\0ate", 6),
+          .file = FileRest{.offset = 0x3132333435363738, .size = 0x41424344}};
 }
 
 std::string Encode(const ConnectionImage& image) {
@@ -79,13 +80,14 @@ TEST(ConnectionImageTest, TimesThatAreNoNumberOfNanoseconds) {
 
 // Workers of another build read these bytes.
 TEST(ConnectionImageTest, TheWireFormatIsPinned) {
-  const ConnectionImage image = {.unread = "u",
-                                 .bytes_in = 1,
-                                 .bytes_out = 2,
-                                 .age = absl::Nanoseconds(3),
-                                 .idle_left = absl::InfiniteDuration(),
-                                 .state_version = 5,
-                                 .state = "s"};
+  ConnectionImage image = {.unread = "u",
+                           .bytes_in = 1,
+                           .bytes_out = 2,
+                           .age = absl::Nanoseconds(3),
+                           .idle_left = absl::InfiniteDuration(),
+                           .state_version = 5,
+                           .state = "s",
+                           .file = std::nullopt};
   const std::string expected(
       "\x2f\0\0\0"
       "\x01\0\0\0\0\0\0\0"
@@ -98,6 +100,15 @@ TEST(ConnectionImageTest, TheWireFormatIsPinned) {
       "\x01\0\0\0s",
       4 + 0x2f);
   EXPECT_EQ(Encode(image), expected);
+
+  image.file = FileRest{.offset = 6, .size = 7};
+  std::string with_file = expected + std::string(
+                                         "\x01"
+                                         "\x06\0\0\0\0\0\0\0"
+                                         "\x07\0\0\0\0\0\0\0",
+                                         17);
+  with_file[0] = 0x2f + 17;
+  EXPECT_EQ(Encode(image), with_file);
 }
 
 TEST(ConnectionImageTest, FieldsOfALaterBuildAreIgnored) {
@@ -123,16 +134,38 @@ TEST(ConnectionImageTest, EveryCutFails) {
   }
 }
 
-// The image's own length says that it ends before its last field does.
+// The image's own length says that it ends before its last field does. One that
+// ends where there were no files yet is of an older build.
 TEST(ConnectionImageTest, EveryLengthThatIsTooShortFails) {
   const std::string bytes = Encode(FullImage());
-  for (int length = 0; length < static_cast<int>(bytes.size()) - 4; ++length) {
+  const int whole = static_cast<int>(bytes.size()) - 4,
+            without_file = whole - 17;
+  for (int length = 0; length < whole; ++length) {
     std::string lying = bytes;
     lying[0] = static_cast<char>(length);
     WireReader reader(lying);
-    TakeImage(reader);
-    EXPECT_TRUE(reader.failed()) << "said to be " << length;
+    const ConnectionImage image = TakeImage(reader);
+    EXPECT_EQ(reader.failed(), length != without_file)
+        << "said to be " << length;
+    if (length == without_file) {
+      ConnectionImage older = FullImage();
+      older.file.reset();
+      EXPECT_EQ(image, older);
+    }
   }
+}
+
+// A later build may have something to say behind it.
+TEST(ConnectionImageTest, NoFileMaySayThatItIsNone) {
+  ConnectionImage image = FullImage();
+  image.file.reset();
+  std::string bytes = Encode(image);
+  bytes.append("\0later", 6);
+  bytes[0] = static_cast<char>(bytes[0] + 6);
+  WireReader reader(bytes);
+  EXPECT_EQ(TakeImage(reader), image);
+  EXPECT_FALSE(reader.failed());
+  EXPECT_EQ(reader.rest(), "");
 }
 
 TEST(ConnectionImageTest, OneBehindTheOther) {

@@ -121,7 +121,7 @@ void ConnectionTable::NoteEvents(ConnectionCore& core, uint32_t events) {
 
 void ConnectionTable::StepWrite(ConnectionCore& core) {
   WriteOperation& op = *core.writer;
-  if (!TryWrite(op)) return;
+  if (!TryWrite(op)) return OfferWrite(core);
   SetWriter(core, nullptr);
   op.waiter.Resume();
 }

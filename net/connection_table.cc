@@ -197,10 +197,7 @@ bool ConnectionTable::WaitToReadInGeneral(ReadOperation& op) {
 Tick ConnectionTable::TakeIdleDeadline(ConnectionCore& core) {
   if (core.extra == nullptr) return 0;
   const Tick deadline = std::exchange(core.extra->idle_deadline, 0);
-  if (core.extra->transport == nullptr && core.extra->state == nullptr &&
-      core.extra->tag == 0 && !core.extra->shutdown_wanted) {
-    core.extra.reset();
-  }
+  if (core.extra->empty()) core.extra.reset();
   return deadline;
 }
 
@@ -226,6 +223,7 @@ bool ConnectionTable::WaitToWrite(WriteOperation& op) {
     StartWriteWatch(core, op);
     FileDeadline(core, op.deadline);
   }
+  OfferWrite(core);
   return true;
 }
 
@@ -235,7 +233,7 @@ void ConnectionTable::SetWriter(ConnectionCore& core, WriteOperation* op) {
   core.Clear(ConnectionCore::kWriting);
   // Its reader was idle before, and is not tried again until the peer speaks.
   // Offered before the writer goes on: that may be the connection's end.
-  if (safe_points_ != nullptr && AtSafePoint(core)) OfferSafePoint(core);
+  if (safe_points_ != nullptr && IsIdle(core)) OfferSafePoint(core);
 }
 
 void ConnectionTable::FileDeadline(ConnectionCore& core, Tick deadline) {

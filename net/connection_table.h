@@ -81,8 +81,9 @@ class ConnectionObserver {
 class SafePointObserver {
  public:
   virtual ~SafePointObserver() = default;
-  // It is about to wait in an idle read, so it can be detached from the next
-  // round on. Told once, until Offer takes that back.
+  // It is about to wait in an idle read or in a movable write, so it can be
+  // detached from the next round on. Told once, until ForgetOffer takes that
+  // back.
   virtual void OnSafePoint(internal::ConnectionCore& core) = 0;
 };
 
@@ -154,35 +155,49 @@ class ConnectionTable final : public LoopClient {
 
   // --- Handover
   //
-  // A connection is at a safe point while an idle read waits. It moves in three
-  // steps, so that at any time one process serves it: Detach takes it out of
-  // epoll and holds it still; another process gets a copy of the descriptor and
-  // the image, and says that it serves it from now on; then GiveAway closes the
-  // descriptor and the idle read returns kDraining. If the other one does not
-  // take it, Reattach goes on as if nothing had been: the handler has not
-  // noticed. Meanwhile deadlines, cancellations and writes wait for what comes.
+  // A connection is at a safe point while an idle read waits, or a movable
+  // write of a file: for its peer or for its next turn, it may be in haste. It
+  // moves in three steps, so that at any time one process serves it: Detach
+  // takes it out of epoll and holds it still; another process gets a copy of
+  // the descriptor and the image, and says that it serves it from now on; then
+  // GiveAway closes the descriptor and the operation returns kDraining. If the
+  // other one does not take it, Reattach goes on as if nothing had been: the
+  // handler has not noticed. Meanwhile deadlines, cancellations and writes wait
+  // for what comes.
 
   // From now on `observer` is told of safe points: at once of all connections
   // that are at one. Until BeginDrain; it outlives the table.
   void BeginHandover(SafePointObserver* observer);
   // The observer has looked at it: it is told the next time again.
   void ForgetOffer(internal::ConnectionCore& core);
-  bool AtSafePoint(const internal::ConnectionCore& core) const;
-  // It is at a safe point, nothing is left to be read, and it is a client's.
-  bool CanDetach(const internal::ConnectionCore& core) const;
+  // Nobody takes it, and it is not told of again until the next BeginHandover.
+  // If it is in the middle of a file: until that is sent.
+  void NoteRefusal(internal::ConnectionCore& core);
+  // Nothing is half done.
+  static bool IsIdle(const internal::ConnectionCore& core);
+  static bool AtSafePoint(const internal::ConnectionCore& core);
+  // It is at a safe point, no read is about to find something, and it is a
+  // client's.
+  static bool CanDetach(const internal::ConnectionCore& core);
   ConnectionImage Export(internal::ConnectionCore& core);
+  // At a safe point: the descriptor of the file that is being sent, which is
+  // its handler's; -1 if there is none.
+  static int FileOf(const internal::ConnectionCore& core);
   // Returns the descriptor, which is still the table's.
   int Detach(internal::ConnectionCore& core);
   // The errno of epoll_ctl(2): it is detached still, and may be tried again.
   int Reattach(internal::ConnectionCore& core);
   void GiveAway(internal::ConnectionCore& core);
   // Goes on with a connection of another process; its handler is yet to be
-  // started, and will see resumed(). After an error nothing is left of it here.
-  absl::StatusOr<internal::ConnectionCore*> Import(
-      UniqueFd fd, uint16_t settings, const ConnectionImage& image);
+  // started, and will see resumed(). `file` is the one of which the image has
+  // the rest. After an error nothing is left of it here.
+  absl::StatusOr<internal::ConnectionCore*> Import(UniqueFd fd,
+                                                   uint16_t settings,
+                                                   const ConnectionImage& image,
+                                                   UniqueFd file = UniqueFd());
   // The part of Import that is not the descriptor's.
   absl::Status Resume(internal::ConnectionCore& core,
-                      const ConnectionImage& image);
+                      const ConnectionImage& image, UniqueFd file = UniqueFd());
 
   EventLoop& loop() { return loop_; }
   // 0, never, for zero and for infinity. Longer ones than 52 days are cut.
@@ -246,6 +261,9 @@ class ConnectionTable final : public LoopClient {
   void NoteEvents(internal::ConnectionCore& core, uint32_t events);
   void EndIdleReads();
   void OfferSafePoint(internal::ConnectionCore& core);
+  void OfferWrite(internal::ConnectionCore& core) {
+    if (safe_points_ != nullptr && CanDetach(core)) OfferSafePoint(core);
+  }
   bool MayStayInDrain(const internal::ConnectionCore& core) const;
   void StepRead(internal::ConnectionCore& core);
   void StepWrite(internal::ConnectionCore& core);
@@ -284,6 +302,9 @@ class ConnectionTable final : public LoopClient {
   bool WriteTimedOut(internal::ConnectionCore& core,
                      internal::WriteOperation& op);
   void FileDeadline(internal::ConnectionCore& core, Tick deadline);
+  void FileDeadlineAnew(internal::ConnectionCore& core, Tick deadline);
+  void Continue(internal::ReadOperation& op);
+  void Continue(internal::WriteOperation& op);
   void MakeReady(internal::ConnectionCore& core);
 
   EventLoop& loop_;

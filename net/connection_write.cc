@@ -208,12 +208,13 @@ ssize_t SendFile(int fd, const WriteFileOperation& op) {
 ssize_t ConnectionTable::SendToSocket(ConnectionCore& core,
                                       WriteOperation& op) {
   ssize_t sent = -1;
+  const int flags = MSG_NOSIGNAL | (op.more ? MSG_MORE : 0);
   switch (op.kind) {
     case WriteOperation::kBytes:
-      sent = send(core.fd, op.data, op.size, MSG_NOSIGNAL);
+      sent = send(core.fd, op.data, op.size, flags);
       break;
     case WriteOperation::kOwnedBytes:
-      sent = send(core.fd, op.buffer->bytes().data(), op.size, MSG_NOSIGNAL);
+      sent = send(core.fd, op.buffer->bytes().data(), op.size, flags);
       break;
     case WriteOperation::kParts:
       sent = SendParts(core.fd, static_cast<WritePartsOperation&>(op));

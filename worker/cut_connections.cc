@@ -19,7 +19,7 @@ int CutConnections(ConnectionTable& table) {
     if (core.fd < 0 || core.IsMoving()) return;  // another worker's
     own.insert(core.fd);
     if (!core.Has(internal::ConnectionCore::kOutbound) &&
-        !table.AtSafePoint(core))
+        !ConnectionTable::IsIdle(core))
       ++busy;
   });
   absl::StatusOr<std::vector<int>> open = OpenFds();

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <limits>
@@ -103,22 +104,26 @@ Pair::Pair(Handler handler, SimulatedClock* clock,
     : world_(World::For(clock)),
       wire_(std::make_shared<Wire>()),
       handler_(std::move(handler)) {
-  Start(settings, nullptr);
+  Start(settings, nullptr, UniqueFd());
 }
 
 Pair::Pair(Handler handler, SimulatedClock* clock,
-           const StreamSettings& settings, const ConnectionImage& image)
+           const StreamSettings& settings, const ConnectionImage& image,
+           UniqueFd file)
     : world_(World::For(clock)),
       wire_(std::make_shared<Wire>()),
       handler_(std::move(handler)) {
-  Start(settings, &image);
+  Start(settings, &image, std::move(file));
 }
 
-void Pair::Start(const StreamSettings& settings, const ConnectionImage* image) {
+void Pair::Start(const StreamSettings& settings, const ConnectionImage* image,
+                 UniqueFd file) {
   ConnectionTable& table = world_->table;
   internal::ConnectionCore* core = table.Add(
       std::make_unique<MemoryTransport>(wire_), table.AddSettings(settings));
-  if (image != nullptr) CHECK_EQ(table.Resume(*core, *image), absl::OkStatus());
+  if (image != nullptr) {
+    CHECK_EQ(table.Resume(*core, *image, std::move(file)), absl::OkStatus());
+  }
   index_ = core->index;
   generation_ = core->generation;
   scope_.Spawn(handler_(Connection(core)));
@@ -223,6 +228,15 @@ std::optional<ConnectionImage> Pair::Export() {
   if (connection == nullptr || !world_->table.AtSafePoint(*connection))
     return std::nullopt;
   return world_->table.Export(*connection);
+}
+
+UniqueFd Pair::ExportFile() {
+  internal::ConnectionCore* connection = core();
+  const int fd =
+      connection != nullptr && ConnectionTable::AtSafePoint(*connection)
+          ? ConnectionTable::FileOf(*connection)
+          : -1;
+  return UniqueFd(fd < 0 ? -1 : dup(fd));
 }
 
 }  // namespace baton::testing

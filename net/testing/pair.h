@@ -15,6 +15,7 @@
 #include "net/connection_table.h"
 #include "net/scope.h"
 #include "net/task.h"
+#include "net/unique_fd.h"
 
 namespace baton::testing {
 
@@ -39,9 +40,10 @@ class Pair {
   // outlives the pair.
   Pair(Handler handler, SimulatedClock* clock,
        const StreamSettings& settings = {});
-  // Goes on with a connection that was exported.
+  // Goes on with a connection that was exported; with its file, if it was in
+  // the middle of one.
   Pair(Handler handler, SimulatedClock* clock, const StreamSettings& settings,
-       const ConnectionImage& image);
+       const ConnectionImage& image, UniqueFd file = UniqueFd());
   // Resets the connection if the handler is still there, and CHECKs that it
   // then ends.
   ~Pair();
@@ -89,6 +91,9 @@ class Pair {
   // At a safe point: a copy of what a successor would get; nullopt anywhere
   // else.
   std::optional<ConnectionImage> Export();
+  // A copy of the descriptor of the file that is being sent there; none if
+  // there is none.
+  UniqueFd ExportFile();
 
   ConnectionTable& table();
 
@@ -97,7 +102,8 @@ class Pair {
   struct Wire;
   class MemoryTransport;
 
-  void Start(const StreamSettings& settings, const ConnectionImage* image);
+  void Start(const StreamSettings& settings, const ConnectionImage* image,
+             UniqueFd file);
   // The loop sees `events` on the connection, and runs until it has nothing to
   // do.
   void Notify(uint32_t events);
