@@ -8,6 +8,7 @@
 #include "glog/logging.h"
 #include "net/quote.h"
 #include "worker/http/file_options.h"
+#include "worker/http/file_sender.h"
 #include "worker/http/http_connection.h"
 
 namespace baton {
@@ -46,7 +47,8 @@ StreamService& StreamService::WithListenerData(ListenerDataMaker make) {
 HttpService& Services::Http(absl::string_view scheme) {
   HttpService& http =
       *http_services_.emplace_back(std::make_unique<HttpService>());
-  StreamService& stream = Stream(scheme, ServeHttp);
+  StreamService& stream =
+      Stream(scheme, ServeHttp).WithState<HttpRest>();
   for (absl::string_view option : kHttpListenerOptions) {
     stream.WithOption(option);
   }

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "net/connection_table.h"
+#include "worker/http/file_sender.h"
 
 namespace baton {
 namespace {
@@ -94,7 +95,8 @@ Task<IoError> SendResponse(Connection* conn, const HttpResponse* response,
       HeadText(*response, response->body_size(), framing, HttpWorker::Current());
   if (response->file() != nullptr && !framing.head_only) {
     const IoError sent_file =
-        co_await SendFileBody(conn, std::move(head), response->file());
+        co_await SendFileBody(conn, std::move(head), response->file(),
+                              framing.close);
     co_return sent_file;
   }
   if (framing.head_only || !HttpStatusHasBody(response->status())) body = {};

@@ -13,6 +13,7 @@
 #include "net/listen_url.h"
 #include "worker/files/preconditions.h"
 #include "worker/files/served_file.h"
+#include "worker/http/file_sender.h"
 #include "worker/http/http_compose.h"
 #include "worker/http/http_exchange.h"
 #include "worker/http/http_parser.h"
@@ -281,6 +282,10 @@ Task<bool> GoOn(Connection* conn, Batch::Next next,
 }  // namespace
 
 Task<> ServeHttp(Connection conn) {
+  if (conn.resumed()) {
+    const bool goes_on = co_await SendRestOfFile(&conn);
+    if (!goes_on) co_return;
+  }
   while (auto chunk = co_await conn.Peek(1, {.idle = true})) {
     Batch batch = AnswerBatch(conn, *chunk);
     if (batch.size > 0) {

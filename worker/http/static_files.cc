@@ -121,7 +121,7 @@ const ServedFile* StaticFiles::FindSimple(const HttpHead& head,
 
 std::optional<HttpResponse> StaticFiles::Answer(
     const HttpHead& head, const FileConditions& conditions, int64_t now) {
-  if (!IsGetOrHead(head)) return Error(405, "Allow: GET, HEAD\r\n");
+  if (!IsGetOrHead(head)) return AnswerToOther(head);
   const FileSite::Found found = site_->Find(head.path);
   switch (found.kind) {
     case FileSite::Found::Kind::kDirectory:
@@ -188,6 +188,14 @@ Task<HttpResponse> StaticFiles::AnswerSlowly(const HttpHead* head,
   HttpResponse listing = HttpResponse::Html(*std::move(page));
   listing.KnownFields(site_->options().fields);
   co_return listing;
+}
+
+HttpResponse StaticFiles::AnswerToOther(const HttpHead& head) {
+  constexpr absl::string_view kAllow = "Allow: GET, HEAD, OPTIONS\r\n";
+  if (head.method != HttpMethod::kOptions) return Error(405, kAllow);
+  HttpResponse response(204);
+  response.KnownFields(kAllow).KnownFields(site_->options().fields);
+  return response;
 }
 
 HttpResponse StaticFiles::Error(int status, absl::string_view fields) {

@@ -29,8 +29,8 @@ class StaticFiles {
   const ServedFile* FindSimple(const HttpHead& head,
                                const FileConditions& conditions);
 
-  // The answer to a GET or HEAD, at `now` by the wall clock, in seconds; 405 to
-  // any other. nullopt: a directory is to be listed, which blocks.
+  // The answer to a GET or HEAD, at `now` by the wall clock, in seconds; to any
+  // other, what there is. nullopt: a directory is to be listed, which blocks.
   std::optional<HttpResponse> Answer(const HttpHead& head,
                                      const FileConditions& conditions,
                                      int64_t now);
@@ -40,6 +40,7 @@ class StaticFiles {
   const FileSite& site() const { return *site_; }
 
  private:
+  HttpResponse AnswerToOther(const HttpHead& head);
   HttpResponse Error(int status, absl::string_view fields = {});
 
   const std::unique_ptr<FileSite> site_;

@@ -1,0 +1,130 @@
+#include "worker/http/file_sender.h"
+
+#include <limits>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "net/connection_image.h"
+#include "net/wire.h"
+
+namespace baton {
+namespace {
+
+// What of `body` is left from that part on.
+struct Rest {
+  const FileBody* body;
+  size_t next = 0;
+  bool close = false;
+
+  bool HasMore() const {
+    return close || next < body->parts.size() || !body->after.empty();
+  }
+};
+
+void Remember(Connection& conn, const Rest& rest) {
+  HttpRest& state = conn.state<HttpRest>();
+  state.close = rest.close;
+  state.parts.assign(rest.body->parts.begin() +
+                         static_cast<std::ptrdiff_t>(rest.next),
+                     rest.body->parts.end());
+  state.after = rest.body->after;
+}
+
+// `text` goes before it.
+Task<IoError> SendRest(Connection* conn, std::string text, Rest rest) {
+  bool remembered = false;
+  while (rest.next < rest.body->parts.size()) {
+    const FileBody::Part& part = rest.body->parts[rest.next++];
+    text += part.before;
+    if (part.size == 0) continue;
+    IoError sent = co_await conn->WriteMore(text);
+    if (sent != IoError::kOk) co_return sent;
+    text.clear();
+    if (rest.HasMore()) {
+      Remember(*conn, rest);
+      remembered = true;
+    }
+    sent = co_await conn->WriteFile(rest.body->file->get(), part.offset,
+                                    part.size, {.movable = true});
+    if (sent != IoError::kOk) co_return sent;
+  }
+  if (remembered) conn->ForgetState();
+  text += rest.body->after;
+  if (text.empty()) co_return IoError::kOk;
+  const IoError sent = co_await conn->Write(text);
+  co_return sent;
+}
+
+// An offset or size of a file; what is none fails the reader.
+int64_t TakeOffset(WireReader& reader) {
+  const auto value = reader.TakeInt<uint64_t>();
+  if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
+    reader.Fail();
+    return 0;
+  }
+  return static_cast<int64_t>(value);
+}
+
+}  // namespace
+
+std::string HttpRest::Encode() const {
+  std::string out;
+  PutInt(out, static_cast<uint8_t>(close ? 1 : 0));
+  PutInt(out, static_cast<uint32_t>(parts.size()));
+  for (const FileBody::Part& part : parts) {
+    PutText(out, part.before);
+    PutInt(out, static_cast<uint64_t>(part.offset));
+    PutInt(out, static_cast<uint64_t>(part.size));
+  }
+  PutText(out, after);
+  return out;
+}
+
+absl::StatusOr<HttpRest> HttpRest::Decode(uint32_t version,
+                                          absl::string_view bytes) {
+  if (version != kVersion) {
+    return absl::InvalidArgumentError("an HTTP state of another build");
+  }
+  WireReader reader(bytes);
+  HttpRest rest;
+  rest.close = reader.TakeInt<uint8_t>() != 0;
+  const auto count = reader.TakeInt<uint32_t>();
+  for (uint32_t i = 0; i < count && !reader.failed(); ++i) {
+    FileBody::Part part;
+    part.before = reader.TakeText();
+    part.offset = TakeOffset(reader);
+    part.size = TakeOffset(reader);
+    rest.parts.push_back(std::move(part));
+  }
+  rest.after = reader.TakeText();
+  if (reader.failed()) {
+    return absl::InvalidArgumentError("an HTTP state that is cut");
+  }
+  return rest;
+}
+
+Task<IoError> SendFileBody(Connection* conn, std::string head,
+                           const FileBody* body, bool close) {
+  const IoError sent = co_await SendRest(conn, std::move(head),
+                                         {.body = body, .close = close});
+  co_return sent;
+}
+
+Task<bool> SendRestOfFile(Connection* conn) {
+  std::optional<UnsentFile> unsent = conn->TakeUnsentFile();
+  if (!unsent.has_value()) co_return true;
+  HttpRest state = std::move(conn->state<HttpRest>());
+  conn->ForgetState();
+  FileBody body;
+  body.file = std::make_shared<const UniqueFd>(std::move(unsent->fd));
+  body.parts.push_back(
+      {.before = {}, .offset = unsent->offset, .size = unsent->size});
+  for (FileBody::Part& part : state.parts) body.parts.push_back(std::move(part));
+  body.after = std::move(state.after);
+  const IoError sent = co_await SendRest(
+      conn, std::string(), {.body = &body, .close = state.close});
+  co_return sent == IoError::kOk && !state.close;
+}
+
+}  // namespace baton

@@ -1,0 +1,48 @@
+#ifndef BATON_WORKER_HTTP_FILE_SENDER_H_
+#define BATON_WORKER_HTTP_FILE_SENDER_H_
+
+// Responses with a file as their body, which may take hours: while a stretch of
+// the file is being sent, another worker may take the connection and go on.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "net/connection.h"
+#include "net/io_error.h"
+#include "net/task.h"
+#include "worker/http/file_body.h"
+
+namespace baton {
+
+// What is to follow the stretch of a file that is being sent: the state of an
+// HTTP connection (net/connection_state.h). Most have none: nothing follows, and
+// the connection goes on.
+struct HttpRest {
+  static constexpr uint32_t kVersion = 1;
+  std::string Encode() const;
+  static absl::StatusOr<HttpRest> Decode(uint32_t version,
+                                         absl::string_view bytes);
+
+  bool close = false;                 // then the connection
+  std::vector<FileBody::Part> parts;  // of the same file
+  std::string after;
+
+  friend bool operator==(const HttpRest&, const HttpRest&) = default;
+};
+
+// Sends `head` and `body`, which stays until it is sent. `close`: what is to
+// become of the connection then, wherever that is. kDraining: another worker has
+// it.
+Task<IoError> SendFileBody(Connection* conn, std::string head,
+                           const FileBody* body, bool close);
+
+// Sends the rest of a body with which the connection came, if it did. False: the
+// connection is to be closed.
+Task<bool> SendRestOfFile(Connection* conn);
+
+}  // namespace baton
+
+#endif  // BATON_WORKER_HTTP_FILE_SENDER_H_
