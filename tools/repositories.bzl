@@ -54,6 +54,13 @@ def baton_repositories():
             ],
         )
 
+    if "media_types" not in present:
+        debian_repository(
+            name = "media_types",
+            files = {_third_party("media_types.BUILD"): "BUILD.bazel"},
+            system_files = {"/etc/mime.types": "mime.types"},
+        )
+
     # Bazel 4 fetches these three from the network unless the workspace has
     # them. Its built-in rules are all that C++ needs of them.
     stand_ins = {

@@ -8,9 +8,9 @@
 //   is unknown or absent is application/octet-stream.
 // * The table is made at build time of Debian's /etc/mime.types (package
 //   media-types); of two types for one extension the first counts.
-//   media_types.py has a short list of our own: what Debian lacks, or means
-//   otherwise than the web does. It also has those without which no site works
-//   (html, css, js, woff2, wasm...): the build fails if Debian drops one.
+//   media_types.py has a short list of our own: what the web means otherwise
+//   than Debian (ts), and what is there whether Debian has it or not: map, log,
+//   yaml..., and all without which no site works (html, js, woff2, wasm...).
 // * Text is UTF-8 and says so: "text/html; charset=utf-8", and likewise
 //   JavaScript by any name. JSON and XML have rules of their own.
 // * The view is of static storage. A dozen comparisons of integers.
