@@ -17,6 +17,8 @@ struct FileBody {
     std::string before;  // text in front of it
     int64_t offset = 0;  // in the file
     int64_t size = 0;
+
+    friend bool operator==(const Part&, const Part&) = default;
   };
 
   std::shared_ptr<const UniqueFd> file;
