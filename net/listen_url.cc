@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cstddef>
 #include <limits>
+#include <map>
 #include <memory>
 #include <system_error>
 
@@ -232,22 +233,20 @@ absl::Status ReadCommonOption(const CommonOption& option,
 }
 
 absl::Status ReadOptions(absl::string_view part, ListenUrl& url) {
-  std::vector<Option> all;
+  // By name; those of one name as they came.
+  std::multimap<std::string, std::string> all;
   for (const absl::string_view text : absl::StrSplit(part, '&')) {
     absl::StatusOr<Option> option = SplitOption(text);
     if (!option.ok()) return option.status();
-    all.push_back(*std::move(option));
+    all.insert(*std::move(option));
   }
-  std::stable_sort(
-      all.begin(), all.end(),
-      [](const Option& a, const Option& b) { return a.first < b.first; });
   absl::string_view last_common;
-  for (Option& option : all) {
+  for (const auto& option : all) {
     const auto common = std::find_if(
         std::begin(kCommonOptions), std::end(kCommonOptions),
         [&](const CommonOption& c) { return c.name == option.first; });
     if (common == std::end(kCommonOptions)) {
-      url.options.push_back(std::move(option));
+      url.options.emplace_back(option);
       continue;
     }
     if (common->name == last_common) {

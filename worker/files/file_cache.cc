@@ -11,12 +11,6 @@ namespace {
 constexpr std::array<ContentCoding, 2> kNeighbours = {ContentCoding::kBrotli,
                                                       ContentCoding::kGzip};
 
-std::string NeighbourOf(const std::string& path, ContentCoding coding) {
-  std::string name = path;
-  name += SuffixOf(coding);
-  return name;
-}
-
 // So many bytes beside its content and fields: the entry, the list's node, the
 // hash tables' places, the kernel's watch not counted.
 constexpr size_t kEntryOverhead = 512;
@@ -108,7 +102,7 @@ const FileEntry* FileCache::LookAgain(FileEntry& entry) {
 bool FileCache::IsAsItWas(const FileEntry& entry) const {
   FileFacts facts;
   if (tree_.Look(entry.path_, &facts) != 0 ||
-      facts.version != entry.forms_[0]->version) {
+      facts.stamp != entry.forms_[0]->stamp) {
     return false;
   }
   return std::all_of(
@@ -120,7 +114,7 @@ bool FileCache::IsAsItWas(const FileEntry& entry) const {
             now.kind == FileKind::kRegular;
         const auto& form = entry.Form(coding);
         return form == nullptr ? !is_there
-                               : is_there && now.version == form->version;
+                               : is_there && now.stamp == form->stamp;
       });
 }
 

@@ -25,7 +25,7 @@ FileFacts FactsOf(const struct stat& status) {
   FileFacts facts;
   if (S_ISREG(status.st_mode)) facts.kind = FileKind::kRegular;
   if (S_ISDIR(status.st_mode)) facts.kind = FileKind::kDirectory;
-  facts.version = {.device = status.st_dev,
+  facts.stamp = {.device = status.st_dev,
                    .inode = status.st_ino,
                    .size = status.st_size,
                    .modified_nanos = Nanos(status.st_mtim),

@@ -32,21 +32,21 @@ namespace baton {
 // Which file, with which content: another one differs in something. Two changes
 // within a tick of the kernel's clock, some milliseconds, that leave the size as
 // it was can't be told apart.
-struct FileVersion {
+struct FileStamp {
   uint64_t device = 0;
   uint64_t inode = 0;
   int64_t size = 0;            // bytes
   int64_t modified_nanos = 0;  // since the epoch, as below
   int64_t changed_nanos = 0;
 
-  friend bool operator==(const FileVersion&, const FileVersion&) = default;
+  friend bool operator==(const FileStamp&, const FileStamp&) = default;
 };
 
 enum class FileKind : uint8_t { kRegular, kDirectory, kOther };
 
 struct FileFacts {
   FileKind kind = FileKind::kOther;
-  FileVersion version;
+  FileStamp stamp;
 };
 
 class FileTree {

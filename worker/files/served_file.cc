@@ -15,6 +15,18 @@ namespace {
 constexpr int64_t kNanosPerSecond = 1'000'000'000;
 constexpr int kAttempts = 4;
 
+absl::string_view SuffixOf(ContentCoding coding) {
+  switch (coding) {
+    case ContentCoding::kIdentity:
+      return "";
+    case ContentCoding::kGzip:
+      return ".gz";
+    case ContentCoding::kBrotli:
+      return ".br";
+  }
+  return "";
+}
+
 // 0 or errno; EAGAIN if it is not as long as it was said to be.
 int ReadWhole(int fd, int64_t size, std::string* content) {
   content->resize(static_cast<size_t>(size));
@@ -33,9 +45,9 @@ int ReadWhole(int fd, int64_t size, std::string* content) {
 
 // The same for every worker and every machine that has a copy with the same
 // times: nothing of the inode is in it.
-std::string EtagOf(const FileVersion& version, ContentCoding coding) {
-  return absl::StrCat("\"", absl::Hex(version.modified_nanos), "-",
-                      absl::Hex(version.size),
+std::string EtagOf(const FileStamp& stamp, ContentCoding coding) {
+  return absl::StrCat("\"", absl::Hex(stamp.modified_nanos), "-",
+                      absl::Hex(stamp.size),
                       coding == ContentCoding::kIdentity ? "" : "-",
                       absl::ClippedSubstr(SuffixOf(coding), 1), "\"");
 }
@@ -43,12 +55,12 @@ std::string EtagOf(const FileVersion& version, ContentCoding coding) {
 void Describe(const std::string& path, const ServedFileOptions& options,
               ServedFile& file) {
   // Rounded down also before 1970.
-  const int64_t nanos = file.version.modified_nanos;
+  const int64_t nanos = file.stamp.modified_nanos;
   file.modified =
       (nanos - ((nanos % kNanosPerSecond) + kNanosPerSecond) %
                    kNanosPerSecond) /
       kNanosPerSecond;
-  file.etag = EtagOf(file.version, options.coding);
+  file.etag = EtagOf(file.stamp, options.coding);
   file.media_type = MediaType(path);
   absl::StrAppend(&file.validator_fields,
                   "Last-Modified: ", FormatHttpDate(file.modified), "\r\n",
@@ -69,16 +81,8 @@ void Describe(const std::string& path, const ServedFileOptions& options,
 
 }  // namespace
 
-absl::string_view SuffixOf(ContentCoding coding) {
-  switch (coding) {
-    case ContentCoding::kIdentity:
-      return "";
-    case ContentCoding::kGzip:
-      return ".gz";
-    case ContentCoding::kBrotli:
-      return ".br";
-  }
-  return "";
+std::string NeighbourOf(const std::string& path, ContentCoding coding) {
+  return absl::StrCat(path, SuffixOf(coding));
 }
 
 namespace internal {
@@ -89,7 +93,7 @@ int FillServedFile(const std::string& path, const ServedFileOptions& options,
   for (int attempt = 1;; ++attempt) {
     FileFacts facts;
     if (const int error = LookAt(fd.get(), &facts); error != 0) return error;
-    made->version = facts.version;
+    made->stamp = facts.stamp;
     if (made->size() > ServedFile::kMaxInMemory) break;
     const int error = ReadWhole(fd.get(), made->size(), &made->content);
     if (error == 0) break;

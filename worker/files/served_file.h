@@ -20,7 +20,7 @@ struct ServedFile {
   // so much costs less than sendfile(2).
   static constexpr int64_t kMaxInMemory = 16 * 1024;
 
-  FileVersion version;
+  FileStamp stamp;
   int64_t modified = 0;  // seconds since the epoch: Last-Modified
   std::string etag;      // with its quotes; strong
   absl::string_view media_type;  // of the table in media_type.h
@@ -33,7 +33,7 @@ struct ServedFile {
   UniqueFd fd;          // unless the content is here:
   std::string content;  // if in_memory()
 
-  int64_t size() const { return version.size; }
+  int64_t size() const { return stamp.size; }
   bool in_memory() const { return !fd; }
   size_t memory() const {
     return sizeof(*this) + content.capacity() + etag.capacity() +
@@ -50,10 +50,10 @@ struct ServedFileOptions {
   absl::string_view more_fields;
 };
 
-// ".br", ".gz", or nothing.
-absl::string_view SuffixOf(ContentCoding coding);
+// Where the content of the file at `path` is in that coding: "a.css.gz".
+std::string NeighbourOf(const std::string& path, ContentCoding coding);
 
-// Opens the file at `path` below `tree` (its suffix is added for a coding) and
+// Opens the file at `path` below `tree` (of a coding: its neighbour) and
 // reads it if it is small. `on_open` is called with the descriptor before the
 // file's size and times are looked at, to watch it from then on. 0 or errno, as
 // FileTree::OpenFile; EAGAIN if it changes faster than it can be read.
@@ -73,9 +73,9 @@ int OpenServedFile(const FileTree& tree, const std::string& path,
                    std::shared_ptr<const ServedFile>* file) {
   UniqueFd fd;
   FileFacts facts;
-  std::string name = path;
-  name += SuffixOf(options.coding);
-  if (const int error = tree.OpenFile(name, &fd, &facts); error != 0) {
+  if (const int error =
+          tree.OpenFile(NeighbourOf(path, options.coding), &fd, &facts);
+      error != 0) {
     return error;
   }
   on_open(fd.get());

@@ -72,7 +72,7 @@ class HttpResponse {
   // For the server: fields that need no check, "Name: value\r\n" each, and a
   // type that stays.
   HttpResponse& KnownFields(absl::string_view fields) {
-    fields_ += fields;
+    fields_.append(fields.data(), fields.size());
     return *this;
   }
   HttpResponse& KnownType(absl::string_view type) {
