@@ -1,5 +1,6 @@
 #include "worker/files/http_date.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 
@@ -100,6 +101,16 @@ TEST(HttpDateTest, RefusesWhatIsNoDate) {
         "Sun Nov  6 08:49:37 94", "Sun Nov  6 08:49:37 1994 GMT",
         "Sun Nov   08:49:37 1994", "1994-11-06T08:49:37Z"}) {
     EXPECT_EQ(ParseHttpDate(text, kNow), std::nullopt) << text;
+  }
+}
+
+TEST(HttpDateTest, RefusesTheBeginningOfADate) {
+  for (const absl::string_view text :
+       {"Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994"}) {
+    for (size_t size = 0; size < text.size(); ++size) {
+      EXPECT_EQ(ParseHttpDate(text.substr(0, size), kNow), std::nullopt);
+    }
   }
 }
 
