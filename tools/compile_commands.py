@@ -3,7 +3,7 @@
 Bazel compiles in its execution root, where only what a build has touched is
 linked. The commands written here run at the top of the repository instead, with
 the paths of external repositories made absolute, so that they hold whether or
-not anything was built.
+not anything was built. What sources are generated is built here.
 
 With --files it reads such a file and prints the sources in it, one a line.
 """
@@ -80,6 +80,8 @@ def main():
             print(entry["file"])
         return
     quiet = ["--ui_event_filters=-info", "--noshow_progress"]
+    generated = bazel("query", *quiet, "kind(genrule, //...)").split()
+    bazel("build", "--show_result=0", *quiet, *generated)
     found = json.loads(
         bazel(
             "aquery",

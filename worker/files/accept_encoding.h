@@ -49,7 +49,8 @@ class AcceptedCodings {
   ContentCoding Choose(AvailableCodings available) const;
 
  private:
-  // In thousandths; 0: not taken. One that is taken last has a half.
+  // 0: not taken. In half thousandths: what is taken unnamed has one of them,
+  // less than any weight that a field can give.
   static constexpr uint16_t kUnit = 2;
   uint16_t identity_ = 1;
   uint16_t gzip_ = 0;

@@ -54,6 +54,11 @@ class Reader {
     return number;
   }
 
+  // Of two places; the first may be blank.
+  int PaddedNumber() {
+    return Number(absl::ConsumePrefix(&text_, " ") ? 1 : 2);
+  }
+
   // The place of the one of `names` that is next.
   int Name(const Names& names) {
     for (size_t i = 0; i < names.size() && !names[i].empty(); ++i) {
@@ -149,12 +154,7 @@ std::optional<int64_t> ParseAsctime(absl::string_view text) {
   reader.Skip(" ");
   parts.month = reader.Name(kMonths) + 1;
   reader.Skip(" ");
-  if (text.substr(8, 1) == " ") {
-    reader.Skip(" ");
-    parts.day = reader.Number(1);
-  } else {
-    parts.day = reader.Number(2);
-  }
+  parts.day = reader.PaddedNumber();
   reader.Skip(" ");
   ReadTime(reader, parts);
   reader.Skip(" ");
