@@ -226,8 +226,11 @@ HandoverResult HandoverReceiver::TakeOne(
       IsListening(fd.get())) {
     return HandoverResult::kRefused;
   }
-  if (home_.limits.total() >= home_.most_connections)
+  // A number is the lowest that was free: so many are in use.
+  if (home_.limits.total() >= home_.most_connections ||
+      file.get() >= home_.most_connections) {
     return HandoverResult::kLater;
+  }
   sockaddr_storage peer{};
   socklen_t size = sizeof(peer);
   const bool has_peer =
