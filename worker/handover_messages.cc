@@ -4,24 +4,26 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "glog/logging.h"
 #include "net/listen_url.h"
 #include "net/wire.h"
 
 namespace baton {
 namespace {
 
-constexpr uint16_t kVersion = 1;
+constexpr uint16_t kVersion = 2;
 constexpr uint16_t kOldestReader = 1;
+constexpr uint16_t kOldestReaderOfFiles = 2;
 constexpr size_t kHeaderBytes = 18;
 
 enum Tag : uint8_t { kListener = 1, kImage = 2 };
 
-std::string EncodeHeader(HandoverHeader::Type type, uint64_t batch,
-                         uint32_t connections) {
+std::string EncodeHeader(HandoverHeader::Type type, uint16_t oldest_reader,
+                         uint64_t batch, uint32_t connections) {
   std::string out;
   PutInt<uint16_t>(out, static_cast<uint16_t>(type));
   PutInt<uint16_t>(out, kVersion);
-  PutInt<uint16_t>(out, kOldestReader);
+  PutInt<uint16_t>(out, oldest_reader);
   PutInt<uint64_t>(out, batch);
   PutInt<uint32_t>(out, connections);
   return out;
@@ -58,6 +60,8 @@ absl::StatusOr<HandoverHeader> TakeHandoverHeader(absl::string_view& message) {
 
 bool HandoverBatch::Add(absl::string_view listener,
                         const ConnectionImage& image, size_t most_bytes) {
+  if (connections_ == 0) files_ = image.file.has_value();
+  CHECK_EQ(files_, image.file.has_value());
   const size_t before = rest_.size();
   if (listener != listener_) {
     PutInt<uint8_t>(rest_, kListener);
@@ -79,13 +83,23 @@ size_t HandoverBatch::message_bytes() const {
 }
 
 std::string HandoverBatch::Message() const {
-  return EncodeHeader(HandoverHeader::Type::kBatch, number_, connections_) +
-         rest_;
+  return Header(HandoverHeader::Type::kBatch) + rest_;
 }
 
 std::string HandoverBatch::MessageForFile() const {
-  return EncodeHeader(HandoverHeader::Type::kBatchInFile, number_,
-                      connections_);
+  return Header(HandoverHeader::Type::kBatchInFile);
+}
+
+std::string HandoverBatch::Header(HandoverHeader::Type type) const {
+  return EncodeHeader(type, files_ ? kOldestReaderOfFiles : kOldestReader,
+                      number_, connections_);
+}
+
+size_t DescriptorsOf(absl::Span<const HandoverConnection> connections) {
+  size_t count = connections.size();
+  for (const HandoverConnection& each : connections)
+    count += each.image.file.has_value() ? 1 : 0;
+  return count;
 }
 
 absl::StatusOr<std::vector<HandoverConnection>> DecodeBatch(
@@ -121,8 +135,8 @@ absl::StatusOr<std::vector<HandoverConnection>> DecodeBatch(
 
 std::string EncodeAnswer(uint64_t batch,
                          absl::Span<const HandoverResult> results) {
-  std::string out = EncodeHeader(HandoverHeader::Type::kAnswer, batch,
-                                 static_cast<uint32_t>(results.size()));
+  std::string out = EncodeHeader(HandoverHeader::Type::kAnswer, kOldestReader,
+                                 batch, static_cast<uint32_t>(results.size()));
   for (const HandoverResult result : results) {
     PutInt<uint8_t>(out, static_cast<uint8_t>(result));
   }

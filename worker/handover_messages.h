@@ -16,10 +16,14 @@
 // `oldest reader` refuses the batch as a whole, and the connections stay where
 // they are.
 //
+// A connection brings its descriptor, and one that is in the middle of a file
+// that of the file behind it. Builds before version 2 know nothing of files,
+// so such connections go in batches of their own.
+//
 // Rest of a batch: records, each u8 tag | u32 length | bytes. A listener, as
 // its URL, holds for all images behind it (net/connection_image.h). Other tags
 // are ignored. One that is too long for a message comes as a file: behind the
-// descriptor of its connection, the message has that of a memfd with the rest.
+// descriptors of its connection, the message has that of a memfd with the rest.
 // Rest of an answer: u8 result for each connection, in order.
 //
 // Pure functions, thread-safe.
@@ -58,11 +62,12 @@ class HandoverBatch {
   explicit HandoverBatch(uint64_t number) : number_(number) {}
 
   // False, with nothing changed, if it has one and another one would make it
-  // longer than `most_bytes`.
+  // longer than `most_bytes`. All have a file, or none has (CHECKed).
   bool Add(absl::string_view listener, const ConnectionImage& image,
            size_t most_bytes);
 
   uint64_t number() const { return number_; }
+  uint32_t connections() const { return connections_; }
   size_t message_bytes() const;
   // The whole message; or its two parts.
   std::string Message() const;
@@ -70,8 +75,11 @@ class HandoverBatch {
   const std::string& rest() const { return rest_; }
 
  private:
+  std::string Header(HandoverHeader::Type type) const;
+
   const uint64_t number_;
   uint32_t connections_ = 0;
+  bool files_ = false;
   std::string rest_;
   std::string listener_;  // that holds for the next one
 };
@@ -80,6 +88,9 @@ struct HandoverConnection {
   std::string listener;
   ConnectionImage image;
 };
+
+// How many descriptors they come with.
+size_t DescriptorsOf(absl::Span<const HandoverConnection> connections);
 
 // The rest of a batch of so many. Errors say what is wrong with it.
 absl::StatusOr<std::vector<HandoverConnection>> DecodeBatch(

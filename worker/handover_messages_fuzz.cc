@@ -17,27 +17,43 @@
 namespace baton {
 namespace {
 
-void CheckBatch(const HandoverHeader& header, absl::string_view rest) {
-  const auto first = DecodeBatch(header, rest);
-  if (!first.ok()) return;
-  CHECK_EQ(first->size(), header.connections);
-  HandoverBatch batch(header.batch);
-  for (const HandoverConnection& connection : *first) {
+void CheckRoundTrip(uint64_t number,
+                    const std::vector<HandoverConnection>& connections,
+                    bool files) {
+  HandoverBatch batch(number);
+  for (const HandoverConnection& connection : connections) {
     CHECK(batch.Add(connection.listener, connection.image,
                     std::numeric_limits<size_t>::max()));
   }
   const std::string message = batch.Message();
   CHECK_EQ(message.size(), batch.message_bytes());
   absl::string_view again = message;
-  const auto second_header = TakeHandoverHeader(again);
-  CHECK(second_header.ok() && second_header->readable());
-  CHECK_EQ(second_header->batch, header.batch);
-  const auto second = DecodeBatch(*second_header, again);
-  CHECK(second.ok());
-  CHECK_EQ(second->size(), first->size());
-  for (size_t i = 0; i < first->size(); ++i) {
-    CHECK_EQ((*first)[i].listener, (*second)[i].listener);
-    CHECK((*first)[i].image == (*second)[i].image);
+  const auto header = TakeHandoverHeader(again);
+  CHECK(header.ok() && header->readable());
+  CHECK_EQ(header->batch, number);
+  CHECK_EQ(header->oldest_reader, files && !connections.empty() ? 2 : 1);
+  const auto decoded = DecodeBatch(*header, again);
+  CHECK(decoded.ok());
+  CHECK_EQ(decoded->size(), connections.size());
+  CHECK_EQ(DescriptorsOf(*decoded), connections.size() * (files ? 2 : 1));
+  for (size_t i = 0; i < connections.size(); ++i) {
+    CHECK_EQ(connections[i].listener, (*decoded)[i].listener);
+    CHECK(connections[i].image == (*decoded)[i].image);
+  }
+}
+
+void CheckBatch(const HandoverHeader& header, absl::string_view rest) {
+  const auto first = DecodeBatch(header, rest);
+  if (!first.ok()) return;
+  CHECK_EQ(first->size(), header.connections);
+  CHECK_LE(first->size(), DescriptorsOf(*first));
+  for (const bool files : {false, true}) {
+    std::vector<HandoverConnection> alike;
+    for (const HandoverConnection& connection : *first) {
+      if (connection.image.file.has_value() == files)
+        alike.push_back(connection);
+    }
+    CheckRoundTrip(header.batch, alike, files);
   }
 }
 

@@ -63,16 +63,47 @@ TEST(HandoverMessagesTest, TheWireFormatIsPinned) {
   std::string image;
   AppendImage(image, ConnectionImage());
   EXPECT_EQ(batch.Message(),
-            std::string("\x01\0\x01\0\x01\0\x2a\0\0\0\0\0\0\0\x01\0\0\0"
+            std::string("\x01\0\x02\0\x01\0\x2a\0\0\0\0\0\0\0\x01\0\0\0"
                         "\x01\x01\0\0\0e"
                         "\x02",
                         18 + 6 + 1) +
                 image);
   EXPECT_EQ(EncodeAnswer(0x2b, {{HandoverResult::kTaken, HandoverResult::kLater,
                                  HandoverResult::kRefused}}),
-            std::string("\x03\0\x01\0\x01\0\x2b\0\0\0\0\0\0\0\x03\0\0\0"
+            std::string("\x03\0\x02\0\x01\0\x2b\0\0\0\0\0\0\0\x03\0\0\0"
                         "\0\x01\x02",
                         18 + 3));
+}
+
+ConnectionImage ImageWithFile(uint64_t offset, uint64_t size) {
+  ConnectionImage image;
+  image.file = FileRest{.offset = offset, .size = size};
+  return image;
+}
+
+// Version 1 knew nothing of them, and would take the descriptor of the first
+// file for the second connection.
+TEST(HandoverMessagesTest, ABatchWithFilesIsNothingForVersion1) {
+  HandoverBatch batch(0x2a);
+  ASSERT_TRUE(batch.Add(kEcho, ImageWithFile(3, 4), kMuch));
+  ASSERT_TRUE(batch.Add(kEcho, ImageWithFile(5, ~uint64_t{0}), kMuch));
+  for (const std::string& message : {batch.Message(), batch.MessageForFile()}) {
+    EXPECT_EQ(message.substr(2, 4), std::string("\x02\0\x02\0", 4));
+  }
+  const Decoded decoded = Decode(batch.Message());
+  EXPECT_EQ(decoded.header.oldest_reader, 2);
+  EXPECT_TRUE(decoded.header.readable());
+  ASSERT_TRUE(decoded.connections.ok()) << decoded.connections.status();
+  EXPECT_EQ((*decoded.connections)[0].image, ImageWithFile(3, 4));
+  EXPECT_EQ((*decoded.connections)[1].image, ImageWithFile(5, ~uint64_t{0}));
+  EXPECT_EQ(DescriptorsOf(*decoded.connections), 4u);
+  EXPECT_EQ(DescriptorsOf({{"", ImageWithFile(1, 1)}, {"", ImageOf("1")}}), 3u);
+}
+
+TEST(HandoverMessagesDeathTest, FilesAndNoneDoNotGoTogether) {
+  HandoverBatch batch(1);
+  ASSERT_TRUE(batch.Add(kEcho, ImageWithFile(3, 4), kMuch));
+  EXPECT_DEATH(batch.Add(kEcho, ImageOf("1"), kMuch), "files_");
 }
 
 TEST(HandoverMessagesTest, OneThatDoesNotFitIsLeftOut) {
@@ -168,10 +199,10 @@ TEST(HandoverMessagesTest, ANewerTagIsIgnored) {
 
 TEST(HandoverMessagesTest, ANewerVersionIsReadableUnlessItSaysThatItIsNot) {
   std::string message = HandoverBatch(1).Message();
-  message[2] = 2;  // version
+  message[2] = 3;  // version
   EXPECT_TRUE(Decode(message).header.readable());
-  EXPECT_EQ(Decode(message).header.version, 2);
-  message[4] = 2;  // oldest reader
+  EXPECT_EQ(Decode(message).header.version, 3);
+  message[4] = 3;  // oldest reader
   EXPECT_FALSE(Decode(message).header.readable());
   message[4] = 0;
   message[5] = 1;

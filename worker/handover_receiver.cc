@@ -173,7 +173,7 @@ bool HandoverReceiver::OnBatch(Line& line, absl::string_view message,
     LOG(ERROR) << "handover: " << connections.status().message();
     return RefuseAll(line, *header, HandoverResult::kRefused);
   }
-  if (fds.size() != connections->size()) {
+  if (fds.size() != DescriptorsOf(*connections)) {
     LOG(ERROR) << "handover: " << connections->size() << " connections with "
                << fds.size() << " descriptors";
     return false;
@@ -188,12 +188,15 @@ std::vector<HandoverResult> HandoverReceiver::TakeAll(
     Line& line, const std::vector<HandoverConnection>& connections,
     std::vector<UniqueFd> fds) {
   std::vector<HandoverResult> results;
-  for (size_t i = 0; i < connections.size(); ++i) {
+  auto next_fd = fds.begin();
+  for (const HandoverConnection& each : connections) {
+    UniqueFd fd = std::move(*next_fd++), file;
+    if (each.image.file.has_value()) file = std::move(*next_fd++);
     const std::optional<ListenerSet::Admission>& admission =
-        AdmissionFor(line, connections[i].listener);
+        AdmissionFor(line, each.listener);
     results.push_back(
         admission.has_value()
-            ? TakeOne(line, connections[i], *admission, std::move(fds[i]))
+            ? TakeOne(line, each, *admission, std::move(fd), std::move(file))
             : HandoverResult::kRefused);
   }
   return results;
@@ -217,21 +220,24 @@ const std::optional<ListenerSet::Admission>& HandoverReceiver::AdmissionFor(
 
 HandoverResult HandoverReceiver::TakeOne(
     Line& line, const HandoverConnection& connection,
-    const ListenerSet::Admission& admission, UniqueFd fd) {
+    const ListenerSet::Admission& admission, UniqueFd fd, UniqueFd file) {
   // One that blocks would stop the loop.
   if ((fcntl(fd.get(), F_GETFL) & O_NONBLOCK) == 0 || !IsSocket(fd.get()) ||
       IsListening(fd.get())) {
     return HandoverResult::kRefused;
   }
-  if (home_.limits.total() >= home_.most_connections)
+  // A number is the lowest that was free: so many are in use.
+  if (home_.limits.total() >= home_.most_connections ||
+      file.get() >= home_.most_connections) {
     return HandoverResult::kLater;
+  }
   sockaddr_storage peer{};
   socklen_t size = sizeof(peer);
   const bool has_peer =
       home_.limits.CountsAddresses() &&
       getpeername(fd.get(), reinterpret_cast<sockaddr*>(&peer), &size) == 0;
-  const absl::StatusOr<internal::ConnectionCore*> core =
-      home_.table.Import(std::move(fd), admission.settings, connection.image);
+  const absl::StatusOr<internal::ConnectionCore*> core = home_.table.Import(
+      std::move(fd), admission.settings, connection.image, std::move(file));
   if (!core.ok()) return ResultOf(core.status());
   const ConnectionLimits::Tag tag =
       home_.limits.Adopt(admission.limits_number, has_peer ? &peer : nullptr);

@@ -4,10 +4,10 @@
 // Takes over the connections of workers that leave.
 //
 // A batch is first made ready as a whole: each connection gets its place, its
-// listener, its state, its unread bytes, and stands in epoll. Then it is
-// answered, and only then does a handler read: until the answer is on its way
-// they are the sender's. What can't be made ready is closed here and refused;
-// the sender has kept its copy.
+// listener, its state, its unread bytes, the file in whose middle it is, and
+// stands in epoll. Then it is answered, and only then does a handler read:
+// until the answer is on its way they are the sender's. What can't be made
+// ready is closed here and refused; the sender has kept its copy.
 //
 // Limits on admission do not apply: these clients were admitted before. But for
 // a while so many places are kept free of new ones as the sender is said to
@@ -83,7 +83,8 @@ class HandoverReceiver {
   const std::optional<ListenerSet::Admission>& AdmissionFor(
       Line& line, const std::string& listener);
   HandoverResult TakeOne(Line& line, const HandoverConnection& connection,
-                         const ListenerSet::Admission& admission, UniqueFd fd);
+                         const ListenerSet::Admission& admission, UniqueFd fd,
+                         UniqueFd file);
   bool RefuseAll(Line& line, const HandoverHeader& header,
                  HandoverResult result);
   bool SendAnswer(Line& line);

@@ -65,12 +65,12 @@ TEST_F(HandoverReceiverTest, ABatchThatThisBuildCantReadIsRefusedAsAWhole) {
   Start();
   const Client client = Unix();
   std::string message = BatchOf(2).Message().substr(0, 18) + "in some new way";
-  message[2] = message[4] = 2;
+  message[2] = message[4] = 3;
   Send(message, {client.socket.get()});
   EXPECT_EQ(Answer(), Results(2, kRefused));
   // Also if it looks like something: it means something else.
   message = BatchOf(1).Message();
-  message[2] = message[4] = 2;
+  message[2] = message[4] = 3;
   Send(message, {client.socket.get()});
   EXPECT_EQ(Answer(), Results{kRefused});
   EXPECT_EQ(received(), 0u);
@@ -180,14 +180,112 @@ TEST_F(HandoverReceiverTest, AnAnswerThatLooksLikeABatchEndsTheChannel) {
   EXPECT_EQ(received(), 0u);
 }
 
-// --- batches in files
-
 UniqueFd FileOf(absl::string_view bytes) {
   UniqueFd file(memfd_create("batch", MFD_CLOEXEC));
   PCHECK(write(file.get(), bytes.data(), bytes.size()) ==
          static_cast<ssize_t>(bytes.size()));
   return file;
 }
+
+// --- in the middle of a file
+
+class UnsentFileTest : public HandoverReceiverTest {
+ protected:
+  UnsentFileTest() { Start(); }
+
+  static ConnectionImage RestOf(uint64_t offset, uint64_t size) {
+    ConnectionImage image;
+    image.file = FileRest{.offset = offset, .size = size};
+    return image;
+  }
+  void ExpectRefused(const ConnectionImage& image, int file) {
+    const Client good = Unix();
+    HandoverBatch batch(77);
+    for (const ConnectionImage& each : {image, RestOf(2, 5)})
+      ASSERT_TRUE(batch.Add(kFilesUrl, each, FdChannel::kMaxMessageBytes));
+    const size_t open = OpenFds()->size();
+    Send(batch.Message(),
+         {client_.socket.get(), file, good.socket.get(), file_.get()});
+    EXPECT_EQ(Answer(), (Results{kRefused, kTaken}));
+    EXPECT_EQ(Ask(good.peer, ""), "23456");
+    EXPECT_EQ(OpenFds()->size(), open + 1) << "its socket";
+    EXPECT_EQ(Ask(client_.peer, "x"), "");
+    EXPECT_EQ(loop_->stale_events(), 0u);
+  }
+
+  const Client client_ = Unix();
+  const UniqueFd file_ = FileOf("0123456789");
+};
+
+TEST_F(UnsentFileTest, IsGoneOnWith) {
+  HandoverBatch batch(77);
+  ConnectionImage image = RestOf(3, 4);
+  image.unread = "left over";
+  ASSERT_TRUE(batch.Add(kFilesUrl, image, FdChannel::kMaxMessageBytes));
+  Send(batch.Message(), {client_.socket.get(), file_.get()});
+  EXPECT_EQ(Answer(), Results{kTaken});
+  EXPECT_EQ(Ask(client_.peer, ""), "3456left over");
+  EXPECT_EQ(Ask(client_.peer, "x"), "x");
+}
+
+TEST_F(UnsentFileTest, OfABatchInAFileIsGoneOnWith) {
+  HandoverBatch batch(77);
+  ConnectionImage image = RestOf(3, 4);
+  image.unread = std::string(100'000, 'u');
+  ASSERT_TRUE(batch.Add(kFilesUrl, image, FdChannel::kMaxMessageBytes));
+  const UniqueFd rest = FileOf(batch.rest());
+  Send(batch.MessageForFile(), {client_.socket.get(), file_.get(), rest.get()});
+  EXPECT_EQ(Answer(), Results{kTaken});
+  EXPECT_EQ(Ask(client_.peer, "").substr(0, 6), "3456uu");
+}
+
+TEST_F(UnsentFileTest, WithNumbersOfNoFileIsRefused) {
+  ExpectRefused(RestOf(~uint64_t{0}, 2), file_.get());
+}
+
+TEST_F(UnsentFileTest, OfNoFileIsRefused) {
+  const Client other = Unix();
+  ExpectRefused(RestOf(0, 1), other.socket.get());
+}
+
+TEST_F(UnsentFileTest, WithoutADescriptorEndsTheChannel) {
+  HandoverBatch batch(77);
+  ASSERT_TRUE(batch.Add(kFilesUrl, RestOf(0, 1), FdChannel::kMaxMessageBytes));
+  Send(batch.Message(), {client_.socket.get()});
+  EXPECT_TRUE(ChannelHasEnded());
+  EXPECT_EQ(received(), 0u);
+}
+
+TEST_F(UnsentFileTest, WithoutRoomForItComesLater) {
+  HandoverBatch batch(77);
+  ASSERT_TRUE(batch.Add(kFilesUrl, RestOf(3, 4), FdChannel::kMaxMessageBytes));
+  const auto next = static_cast<rlim_t>(UniqueFd(dup(0)).get());
+  const size_t open = OpenFds()->size();
+  Send(batch.Message(), {client_.socket.get(), file_.get()});
+  {
+    const DescriptorLimit limit(next + 1);
+    Settle();
+  }
+  EXPECT_EQ(Answer(), Results{kLater});
+  EXPECT_EQ(OpenFds()->size(), open);
+  Send(batch.Message(), {client_.socket.get(), file_.get()});
+  EXPECT_EQ(Answer(), Results{kTaken});
+}
+
+// The last descriptors are not for clients, nor for their files.
+TEST_F(HandoverReceiverTest, AFileThatTakesOneOfTheLastDescriptorsComesLater) {
+  most_connections_ = UniqueFd(dup(0)).get();
+  Start();
+  const Client client = Unix();
+  const UniqueFd file = FileOf("0123456789");
+  ConnectionImage image;
+  image.file = FileRest{.offset = 3, .size = 4};
+  Send(BatchOf(1, image, kFilesUrl).Message(),
+       {client.socket.get(), file.get()});
+  EXPECT_EQ(Answer(), Results{kLater});
+}
+
+// --- batches in files
 
 class BatchInFileTest : public HandoverReceiverTest {
  protected:

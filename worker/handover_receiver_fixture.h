@@ -70,8 +70,21 @@ inline Task<> Greet(Connection conn) {
   }
 }
 
+// An echo that may have come in the middle of a file.
+inline Task<> EchoBehindAFile(Connection conn) {
+  if (std::optional<UnsentFile> rest = conn.TakeUnsentFile()) {
+    const IoError sent = co_await conn.WriteFile(rest->fd.get(), rest->offset,
+                                                 rest->size, {.movable = true});
+    if (sent != IoError::kOk) co_return;
+  }
+  while (auto chunk = co_await conn.ReadSome({.idle = true})) {
+    if (co_await conn.Write(*chunk) != IoError::kOk) break;
+  }
+}
+
 inline constexpr absl::string_view kEchoUrl = "echo://127.0.0.1:0";
 inline constexpr absl::string_view kLoginUrl = "login://127.0.0.1:0";
+inline constexpr absl::string_view kFilesUrl = "files://127.0.0.1:0";
 
 class HandoverReceiverTest : public ::testing::Test,
                              private ConnectionObserver {
@@ -79,6 +92,7 @@ class HandoverReceiverTest : public ::testing::Test,
   HandoverReceiverTest() {
     services_.Stream("echo", Echo);
     services_.Stream("login", Greet).WithState<Login>();
+    services_.Stream("files", EchoBehindAFile);
     table_.SetObserver(this);
   }
   void TearDown() override {
@@ -86,12 +100,12 @@ class HandoverReceiverTest : public ::testing::Test,
     while (scope_.live() > 0) loop_->Turn(/*wait=*/false);
   }
 
-  // The worker serves both listeners, and has the other end of channel().
+  // The worker serves all listeners, and has the other end of channel().
   void Start(const WorkerSettings& settings = {}, int64_t expected = 0) {
     settings_ = settings;
     limits_.emplace(settings.max_connections, settings.max_connections_per_ip);
     std::vector<WorkerListener> own;
-    for (const absl::string_view text : {kEchoUrl, kLoginUrl}) {
+    for (const absl::string_view text : {kEchoUrl, kLoginUrl, kFilesUrl}) {
       ListenUrl url = ParseListenUrl(text).value();
       UniqueFd fd = OpenListener(url, {}).value();
       if (text == kEchoUrl) address_ = Endpoint::LocalOf(fd.get()).value();

@@ -153,11 +153,17 @@ absl::string_view HandoverSender::UrlOf(const ConnectionCore& core) {
   return urls_[settings];
 }
 
-// Takes from the front of what is offered, out of epoll and into the batch.
+// Takes from the front of what is offered, out of epoll and into the batch: the
+// first one, and others of its kind.
 std::vector<int> HandoverSender::FillBatch(HandoverBatch& batch, Line& line,
                                            size_t most) {
   std::vector<int> fds;
-  for (; !offered_.empty() && fds.size() < most; offered_.pop_front()) {
+  std::vector<Moving> others;
+  size_t fds_each = 1;
+  for (; !offered_.empty() && line.moving.size() < most &&
+         fds.size() + fds_each <= FdChannel::kMaxFds &&
+         others.size() < FdChannel::kMaxFds;
+       offered_.pop_front()) {
     const Moving next = offered_.front();
     ConnectionCore* core = table_.Find(next.index, next.generation);
     if (core == nullptr || core->IsMoving()) continue;
@@ -165,13 +171,21 @@ std::vector<int> HandoverSender::FillBatch(HandoverBatch& batch, Line& line,
       table_.ForgetOffer(*core);  // it comes again when it is idle again
       continue;
     }
+    const int file = ConnectionTable::FileOf(*core);
+    if (line.moving.empty()) fds_each = file < 0 ? 1 : 2;
+    if (fds_each != (file < 0 ? 1u : 2u)) {
+      others.push_back(next);
+      continue;
+    }
     if (!batch.Add(UrlOf(*core), table_.Export(*core),
                    FdChannel::kMaxMessageBytes)) {
       break;
     }
     fds.push_back(table_.Detach(*core));
+    if (file >= 0) fds.push_back(file);
     line.moving.push_back(next);
   }
+  offered_.insert(offered_.begin(), others.begin(), others.end());
   return fds;
 }
 
@@ -206,7 +220,7 @@ FdChannel::SendResult HandoverSender::SendTo(Line& line,
                                              std::vector<int>& fds) {
   if (batch.message_bytes() <= FdChannel::kMaxMessageBytes)
     return line.channel.Send(batch.Message(), fds);
-  CHECK_EQ(fds.size(), 1u);
+  CHECK_EQ(batch.connections(), 1u);
   const UniqueFd file = FileWith(batch.rest());
   if (!file) return {FdChannel::SendCode::kLater, errno};
   fds.push_back(file.get());
@@ -288,6 +302,7 @@ void HandoverSender::GiveAway(const Moving& moving) {
 void HandoverSender::Reattach(const Moving& moving, bool offer) {
   ConnectionCore* core = table_.Find(moving.index, moving.generation);
   if (core == nullptr) return;
+  if (!offer) table_.NoteRefusal(*core);
   if (table_.Reattach(*core) != 0) {
     stranded_.push_back(moving);
     return stranded_retry_.Start(kRetry);

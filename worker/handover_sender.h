@@ -10,13 +10,17 @@
 // connections belong to whoever lives: there is no time-out after which both
 // could believe so.
 //
-// Connections come from the table's safe points: all that are idle when it
+// Connections come from the table's safe points: all that are at one when it
 // begins, and each other one when it gets there. They go to the channels of the
 // newest *round*, in batches, to all alike. A channel of an older round is
 // closed when its batch has been answered.
 //
+// Those in the middle of a file go in batches of their own, each with two
+// descriptors: an older build refuses such a batch as a whole.
+//
 // What a receiver has no room for now is offered again by timer, in smaller
-// batches; what it can't serve stays here until the next round.
+// batches; what it can't serve stays here until the next round, but one that
+// was in the middle of a file only until that is sent.
 //
 // Belongs to the loop's thread.
 

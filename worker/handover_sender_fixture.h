@@ -126,7 +126,7 @@ class HandoverSenderTest : public ::testing::Test {
       batch.fds.pop_back();
     }
     batch.connections = DecodeBatch(batch.header, rest).value();
-    CHECK_EQ(batch.connections.size(), batch.fds.size());
+    CHECK_EQ(DescriptorsOf(batch.connections), batch.fds.size());
     return batch;
   }
   static bool HasNothing(FdChannel& channel) {

@@ -1,5 +1,6 @@
 #include "worker/pinned_connections.h"
 
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,6 +31,13 @@ Task<> Idle(Connection conn) {
   }
 }
 
+Task<> SendZeros(Connection conn) {
+  const UniqueFd file(memfd_create("zeros", MFD_CLOEXEC));
+  PCHECK(ftruncate(file.get(), 1'000'000) == 0);
+  [[maybe_unused]] const IoError error =
+      co_await conn.WriteFile(file.get(), 0, 1'000'000, {.movable = true});
+}
+
 class PinnedConnectionsTest : public ::testing::Test {
  protected:
   void TearDown() override {
@@ -54,12 +62,13 @@ class PinnedConnectionsTest : public ::testing::Test {
     peers_.emplace_back(ends[1]);
     return UniqueFd(ends[0]);
   }
-  internal::ConnectionCore* Serve(UniqueFd fd, const ListenUrl* url) {
+  internal::ConnectionCore* Serve(UniqueFd fd, const ListenUrl* url,
+                                  Task<> (*handler)(Connection) = Idle) {
     int error = 0;
     internal::ConnectionCore* core =
         table_.Add(std::move(fd), SettingsOf(url), &error);
     PCHECK(core != nullptr);
-    scope_.SpawnBare(Idle(Connection(core)));
+    scope_.SpawnBare(handler(Connection(core)));
     return core;
   }
   uint16_t SettingsOf(const ListenUrl* url) {
@@ -121,6 +130,20 @@ TEST_F(PinnedConnectionsTest, WhatIsNoClientOrOnItsWayDoesNotCount) {
   table_.GiveAway(*moving);
   EXPECT_EQ(FindPinned(table_).connections, 1u)
       << "one that is gone, though its handler has not heard yet";
+}
+
+// As one that is idle: it counts while it is here, and it is not for long.
+TEST_F(PinnedConnectionsTest, AFileInMidSendCountsUntilItGoes) {
+  internal::ConnectionCore* sending = Serve(Socket(), &echo_, SendZeros);
+  Settle();
+  ASSERT_TRUE(ConnectionTable::CanDetach(*sending));
+  EXPECT_EQ(FindPinned(table_).connections, 1u);
+  table_.Detach(*sending);
+  EXPECT_EQ(FindPinned(table_).connections, 0u);
+  table_.NoteRefusal(*sending);
+  ASSERT_EQ(table_.Reattach(*sending), 0);
+  EXPECT_EQ(FindPinned(table_).connections, 1u);
+  EXPECT_EQ(FindPinned(table_).oldest_id, ConnectionTable::IdOf(*sending));
 }
 
 TEST_F(PinnedConnectionsTest, TimeAloneIsNoNews) {
