@@ -73,10 +73,11 @@ std::string HeadText(const HttpResponse& response, uint64_t body_size,
 }
 
 Task<IoError> SendResponse(Connection* conn, const HttpResponse* response,
-                           HttpFraming framing) {
+                           HttpFraming framing, PendingAccess* access) {
   absl::string_view body = response->body();
   std::string head =
       HeadText(*response, body.size(), framing, HttpWorker::Current());
+  access->OnHead(*conn, head.size());
   if (framing.head_only || !HttpStatusHasBody(response->status())) body = {};
   IoError sent = IoError::kOk;
   if (body.size() <= kMaxCopiedBody) {
@@ -86,6 +87,7 @@ Task<IoError> SendResponse(Connection* conn, const HttpResponse* response,
     const std::array<absl::string_view, 2> parts = {head, body};
     sent = co_await conn->WriteParts(parts);
   }
+  access->Log(*conn);
   co_return sent;
 }
 

@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "net/event_loop.h"
+#include "worker/http/access_entry.h"
 #include "worker/http/http_compose.h"
 #include "worker/http/http_exchange.h"
 #include "worker/http/http_parser.h"
@@ -29,6 +30,7 @@ constexpr size_t kRoomForOne = 16 * 1024;
 struct LargeResponse {
   HttpResponse response;
   HttpFraming framing;
+  PendingAccess access;
 };
 
 struct Batch {
@@ -97,23 +99,27 @@ class BatchAnswerer {
     const HttpFraming framing =
         FramingFor(head, conn_.draining(), listener_.server_header);
     rest_.remove_prefix(head.size + body.size());
-    Append(response, framing, batch);
+    Append(request, response, framing, batch);
     return framing.close ? Batch::Next::kClose : Batch::Next::kRead;
   }
 
-  void Append(HttpResponse& response, const HttpFraming& framing,
-              Batch& batch) {
+  void Append(const HttpRequest& request, HttpResponse& response,
+              const HttpFraming& framing, Batch& batch) {
     CountResponse(response, now_, worker_);
     const absl::string_view body = response.body();
     if (ComposedHeadBound(response) + body.size() > Room()) {
+      PendingAccess access(listener_, request, response.status(), now_);
       batch.large = std::make_unique<LargeResponse>(
-          LargeResponse{std::move(response), framing});
+          LargeResponse{std::move(response), framing, std::move(access)});
       return;
     }
     at_ = ComposeHead(response, body.size(), framing, worker_, at_);
-    if (framing.head_only || !HttpStatusHasBody(response.status())) return;
-    memcpy(at_, body.data(), body.size());
-    at_ += body.size();
+    const bool has_body =
+        !framing.head_only && HttpStatusHasBody(response.status());
+    const size_t size = has_body ? body.size() : 0;
+    memcpy(at_, body.data(), size);
+    at_ += size;
+    LogAccess(listener_, request, response.status(), size, now_);
   }
 
   Connection& conn_;
@@ -132,11 +138,13 @@ Task<> Refuse(Connection* conn, HttpParse why, int64_t since) {
       *static_cast<const HttpListener*>(conn->service_data());
   (why.status == 408 ? worker.counters().timeouts : worker.counters().rejected)
       .Add(1);
+  PendingAccess access = PendingAccess::OfRefused(
+      listener, *conn, conn->unread(), why.status, since);
   const HttpResponse response = ErrorResponse(why.status, why.reason);
   CountResponse(response, since, worker);
   const HttpFraming framing = {.close = true,
                                .server_header = listener.server_header};
-  const IoError sent = co_await SendResponse(conn, &response, framing);
+  const IoError sent = co_await SendResponse(conn, &response, framing, &access);
   if (sent == IoError::kOk) co_await LingeringClose(conn);
 }
 
@@ -224,8 +232,8 @@ ABSL_ATTRIBUTE_NOINLINE Batch AnswerBatch(Connection& conn,
 Task<bool> GoOn(Connection* conn, Batch::Next next,
                 std::unique_ptr<LargeResponse> large) {
   if (large != nullptr) {
-    const IoError sent =
-        co_await SendResponse(conn, &large->response, large->framing);
+    const IoError sent = co_await SendResponse(conn, &large->response,
+                                               large->framing, &large->access);
     if (sent != IoError::kOk) co_return false;
   }
   if (next == Batch::Next::kRead) co_return true;

@@ -16,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "net/listen_url.h"
+#include "worker/http/access_options.h"
 #include "worker/http/router.h"
 
 namespace baton {
@@ -55,6 +56,8 @@ class HttpService {
   HttpRouter router_;
 };
 
+class AccessLog;
+
 // What the connections of a listener need to know: its options.
 struct HttpListener {
   const HttpService* service = nullptr;
@@ -64,6 +67,9 @@ struct HttpListener {
   // How long a body that is waited for may pause.
   absl::Duration body_timeout = absl::Seconds(30);
   bool server_header = true;
+  AccessOptions access;
+  // Of the worker; null if there is none to be written.
+  AccessLog* access_log = nullptr;
 
   // Of a request for `route`, which may be null.
   uint64_t MaxBody(const HttpRoute* route) const {
@@ -74,7 +80,8 @@ struct HttpListener {
 
 // The names of those options.
 inline constexpr absl::string_view kHttpListenerOptions[] = {
-    "body_timeout", "header_timeout", "max_body", "server_header"};
+    kAccessFormatOption, kAccessLogOption, "body_timeout",
+    "header_timeout",    "max_body",       "server_header"};
 
 // From the options of `url`; that there are no others, the registry sees to.
 absl::StatusOr<std::shared_ptr<const HttpListener>> MakeHttpListener(
