@@ -77,6 +77,11 @@ absl::Status CheckListeners(const ServiceRules& rules, const KnownNames& known,
     if (status.ok()) status = Resolve(known, url, config.names);
     if (!status.ok()) return status;
   }
+  if (rules.check_together != nullptr) {
+    if (absl::Status status = rules.check_together(listeners); !status.ok()) {
+      return status;
+    }
+  }
   for (size_t i = 0; i < listeners.size(); ++i) {
     for (size_t j = 0; j < i; ++j) {
       if (!InTheWay(listeners[i], listeners[j])) continue;
@@ -94,6 +99,10 @@ absl::Status CheckAdmin(const KnownNames& known, Config& config) {
   RegisterHelperServices(HelperKind::kAdmin, services);
   for (ListenUrl& url : config.admin) {
     absl::Status status = services.Check(url);
+    if (status.ok() && !services.AccessLogs({&url, 1}).empty()) {
+      status = absl::InvalidArgumentError(
+          absl::StrCat(Quote(url.text), ": there is no access log of this"));
+    }
     if (status.ok()) status = Resolve(known, url, config.names);
     if (!status.ok()) return status;
     for (const ListenUrl& other : config.listen) {

@@ -21,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "master/flag_registry.h"
 #include "master/known_names.h"
 #include "master/run_as.h"
@@ -82,6 +83,8 @@ struct ServiceRules {
   // Whether a service serves this URL; the error says what is wrong with it
   // and what there is.
   std::function<absl::Status(const ListenUrl&)> check;
+  // And whether they, who each pass that, go together; none: they do.
+  std::function<absl::Status(absl::Span<const ListenUrl>)> check_together;
 };
 
 // Where each flag was set: what an error about it begins with. A flag that is

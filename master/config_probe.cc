@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "master/access_log_files.h"
 #include "master/child_process.h"
 #include "master/drop_rights.h"
 #include "net/event_loop.h"
@@ -54,6 +55,13 @@ absl::Status Probe(const ProbeSpec& spec, int output) {
 }  // namespace
 
 absl::Status CheckServices(const Config& config, const Services& services) {
+  // With the rights that they are opened with.
+  for (const std::string& path : services.AccessLogs(config.listen)) {
+    if (absl::Status status = CheckAccessLog(path); !status.ok()) {
+      return absl::Status(status.code(),
+                          absl::StrCat("--listen: ", status.message()));
+    }
+  }
   if (config.run_as.has_value()) {
     // It clears the wish to die with the parent - prctl(2).
     int death_signal = 0;

@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "glog/logging.h"
 #include "master/baton.h"
 #include "master/canary.h"
@@ -231,9 +232,12 @@ int Main(int argc, char** argv,
   const std::vector<std::string> schemes = start.services.Schemes();
   if (argc > 0) args.erase(args.begin());
   absl::StatusOr<ConfigLoader> loader = ConfigLoader::Create(
-      args, environment, {schemes, [&start](const ListenUrl& url) {
-                            return start.services.Check(url);
-                          }});
+      args, environment,
+      {schemes,
+       [&start](const ListenUrl& url) { return start.services.Check(url); },
+       [&start](absl::Span<const ListenUrl> urls) {
+         return start.services.CheckTogether(urls);
+       }});
   const absl::Status status = loader.status();
   if (loader.ok()) start.loader.emplace(*std::move(loader));
   if (handoff->has_value() && (*handoff)->role == Handoff::Role::kMaster) {

@@ -177,6 +177,11 @@ absl::Status Master::ListenFirst() {
   const Config& config = *configs_.at(1);
   absl::StatusOr<SupervisorSettings> settings = SettingsOf(config);
   if (!settings.ok()) return settings.status();
+  if (absl::Status status =
+          access_logs_.Load(1, services_.AccessLogs(config.listen));
+      !status.ok()) {
+    return status;
+  }
   if (absl::Status status = listeners_.Load(1, config.listen, settings->workers,
                                             FlagsFor(config));
       !status.ok()) {
@@ -271,6 +276,7 @@ void Master::OnSignals() {
         break;
       case SIGUSR1:
         ReopenLog();
+        ReopenAccessLogs();
         break;
       case SIGUSR2:
         Feed(event::UpgradeRequested{});
@@ -326,7 +332,9 @@ absl::StatusOr<SupervisorSettings> Master::Load(const action::LoadConfig& load,
   if (!settings.ok()) return settings.status();
   const int slots =
       WorkersAfterReload(load.configured, load.wanted, settings->workers);
-  if (absl::Status status = OpenFiles(**config); !status.ok()) return status;
+  if (absl::Status status = OpenFiles(generation, **config); !status.ok()) {
+    return status;
+  }
   // First: what listeners_ has opened for a configuration, it can't take back
   // where that is for more slots of an address that stays.
   if (absl::Status status = helpers_->Load(generation, *config); !status.ok()) {
@@ -348,6 +356,7 @@ absl::StatusOr<SupervisorSettings> Master::Load(const action::LoadConfig& load,
 void Master::Do(const action::CommitConfig& commit) {
   const std::shared_ptr<const Config> config = configs_.at(commit.generation);
   SwitchFiles(*config);
+  access_logs_.Commit(commit.generation);
   configs_.clear();
   configs_.emplace(commit.generation, config);
   if (absl::Status status =
@@ -366,6 +375,7 @@ void Master::Do(const action::DropConfig& drop) {
   configs_.erase(drop.generation);
   next_log_.reset();
   next_pid_file_.reset();
+  access_logs_.Drop(drop.generation);
   helpers_->Drop(drop.generation);
   listeners_.Drop(drop.generation);
   ReportRemovedListeners();

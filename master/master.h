@@ -37,6 +37,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "master/access_log_files.h"
 #include "master/config_loader.h"
 #include "master/flag_file_watch.h"
 #include "master/handoff.h"
@@ -119,6 +120,7 @@ class Master {
   bool ReadMessage(Link& link);
   void OnMessage(Link& link, const ChannelMessage& message);
   void ReopenLog();
+  void ReopenAccessLogs();
   void SwitchLog(UniqueFd fd, LogFormat format);
 
   // Actions.
@@ -158,7 +160,7 @@ class Master {
   void EndLoading(absl::StatusOr<SupervisorSettings> settings);
   absl::StatusOr<std::shared_ptr<const Config>> ConfigOf(Generation generation);
   absl::Status LoadOld(Generation generation);
-  absl::Status OpenFiles(const Config& config);
+  absl::Status OpenFiles(Generation generation, const Config& config);
   void SwitchFiles(const Config& now);
   void CancelLoadingAtStop();
   void UpdateFlagFileWatch(const Config& config);
@@ -198,6 +200,7 @@ class Master {
   std::vector<int> not_ours_;
   std::optional<PidFile> pid_file_;
   ListenerSlots listeners_;
+  AccessLogFiles access_logs_;
   // Those that a worker may be forked for: see ConfigOf().
   std::map<Generation, std::shared_ptr<const Config>> configs_;
   // Whose values the flags have now.

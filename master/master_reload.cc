@@ -66,6 +66,7 @@ void Master::EndLoading(absl::StatusOr<SupervisorSettings> settings) {
   } else {
     next_log_.reset();
     next_pid_file_.reset();
+    access_logs_.Drop(generation);
     Feed(event::ConfigRejected{generation,
                                std::string(settings.status().message())});
   }
@@ -102,6 +103,8 @@ absl::Status Master::LoadOld(Generation generation) {
   }
   upgrade_.refused.reset();
   active_ = *config;
+  // They could be opened once; the server does not stop for that.
+  access_logs_.LoadAnyway(generation, services_.AccessLogs((*config)->listen));
   configs_.emplace(generation, *std::move(config));
   return absl::OkStatus();
 }
@@ -148,7 +151,12 @@ void Master::OnFlagFileChange() {
 
 // What the master itself has open. All that can fail does so before anything
 // else changes.
-absl::Status Master::OpenFiles(const Config& config) {
+absl::Status Master::OpenFiles(Generation generation, const Config& config) {
+  if (absl::Status status =
+          access_logs_.Load(generation, services_.AccessLogs(config.listen));
+      !status.ok()) {
+    return status;
+  }
   const OpenFileNames& now = open_files_;
   if (config.log_file != now.log_file || config.log_format != now.log_format) {
     absl::StatusOr<UniqueFd> log = OpenLog(config.log_file);
@@ -200,6 +208,21 @@ void Master::ReopenLog() {
     return;
   }
   SwitchLog(*std::move(fd), now.log_format);
+}
+
+void Master::ReopenAccessLogs() {
+  access_logs_.Reopen([this](const std::string& path, int fd) {
+    const std::string message = EncodeMessage(ReopenAccessLogMessage{path});
+    for (auto& [id, link] : links_) {
+      const FdChannel::SendResult result =
+          link->worker.channel.Send(message, {&fd, 1});
+      if (result.code == FdChannel::SendCode::kSent ||
+          result.code == FdChannel::SendCode::kEof) {
+        continue;
+      }
+      LOG(ERROR) << WorkerRole(link->slot) << " goes on with the old " << path;
+    }
+  });
 }
 
 void Master::SwitchLog(UniqueFd fd, LogFormat format) {

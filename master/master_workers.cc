@@ -57,6 +57,7 @@ absl::Status Master::Fork(const action::Fork& fork, pid_t& pid) {
   spec.services = &services_;
   spec.log = &log_;
   spec.listeners = listeners_.ForSlot(fork.generation, fork.slot);
+  spec.access_logs = &access_logs_;
   spec.not_ours = &not_ours_;
   absl::StatusOr<WorkerProcess> worker = ForkWorker(spec);
   if (!worker.ok()) return worker.status();

@@ -47,6 +47,9 @@ int WorkerMain(const WorkerSpec& spec, FdChannel channel,
   for (const ListenerSlots::Listener& listener : spec.listeners) {
     setup.keep.push_back(listener.fd);
   }
+  for (const auto& [path, fd] : spec.access_logs->files()) {
+    setup.keep.push_back(fd.get());
+  }
   setup.run_as = spec.config->run_as;
   setup.master = master;
   if (absl::Status status = SetUpChild(std::move(setup)); !status.ok()) {
@@ -65,6 +68,7 @@ int WorkerMain(const WorkerSpec& spec, FdChannel channel,
       .generation = spec.generation,
       .settings = spec.config->worker,
       .listeners = {},
+      .access_logs = {},
       .channel = std::move(channel),
       .scoreboard = *std::move(scoreboard),
       .services = spec.services,
@@ -73,6 +77,9 @@ int WorkerMain(const WorkerSpec& spec, FdChannel channel,
       }};
   for (const ListenerSlots::Listener& listener : spec.listeners) {
     start.listeners.push_back({listener.url, UniqueFd(listener.fd)});
+  }
+  for (const auto& [path, fd] : spec.access_logs->files()) {
+    start.access_logs.push_back({path, UniqueFd(fd.get())});
   }
   return RunWorker(std::move(start));
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "master/access_log_files.h"
 #include "master/config.h"
 #include "master/listener_slots.h"
 #include "master/process.h"
@@ -29,6 +30,7 @@ struct WorkerSpec {
   const Services* services = nullptr;
   LineLogSink* log = nullptr;
   std::vector<ListenerSlots::Listener> listeners;
+  const AccessLogFiles* access_logs = nullptr;
   // Descriptors that are not the master's: the application opened them before
   // it called Main, or they were inherited. Workers keep them.
   const std::vector<int>* not_ours = nullptr;

@@ -19,16 +19,17 @@
 //   `&` in a value is %26, and `,` is written %2C where URLs stand in a list.
 //
 // The options in ListenerOptions belong to every listener and are checked
-// here, and may stand there once; all others are kept as text for the service to
-// check. So is the scheme: which ones there are is for the registry of services
-// to say.
+// here, and may stand there once; all others are kept as text for the service
+// to check. So is the scheme: which ones there are is for the registry of
+// services to say.
 //
 // Contract
 // * ParseListenUrl is pure: no I/O, no lookup. Errors are InvalidArgument and
 //   say what is wrong and what there is.
 // * ToString() is canonical: two URLs that mean the same listener give the same
 //   text (common options in a fixed order and only where given, the others
-//   sorted by name, those of one name as they came), and parsing it gives the same ListenUrl again.
+//   sorted by name, those of one name as they came), and parsing it gives the
+//   same ListenUrl again.
 
 #include <cstdint>
 #include <optional>

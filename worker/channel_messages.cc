@@ -23,6 +23,7 @@ enum class Type : uint16_t {
   kAdoptRemoved = 8,
   kHandOver = 9,
   kTakeOver = 10,
+  kReopenAccessLog = 11,
   kReady = 65,
   kServing = 66,
   kAcceptStopped = 67,
@@ -76,6 +77,11 @@ struct Encoder {
   Encoded operator()(const ReopenLogMessage& message) {
     Encoded out{Type::kReopenLog, ""};
     PutInt<uint8_t>(out.payload, message.format == LogFormat::kJson ? 1 : 0);
+    return out;
+  }
+  Encoded operator()(const ReopenAccessLogMessage& message) {
+    Encoded out{Type::kReopenAccessLog, ""};
+    PutText(out.payload, message.path);
     return out;
   }
   Encoded operator()(const AdoptMessage& message) {
@@ -175,6 +181,8 @@ ChannelMessage DecodePayload(uint16_t type, WireReader& fields) {
     case Type::kReopenLog:
       return ReopenLogMessage{
           fields.TakeInt<uint8_t>() == 1 ? LogFormat::kJson : LogFormat::kText};
+    case Type::kReopenAccessLog:
+      return ReopenAccessLogMessage{fields.TakeText()};
     case Type::kAdopt: {
       const auto slot = fields.TakeInt<uint32_t>();
       return AdoptMessage{slot, fields.TakeInt<uint32_t>()};
@@ -283,6 +291,9 @@ std::string MessageName(const ChannelMessage& message) {
     std::string operator()(const DrainMessage&) { return "drain"; }
     std::string operator()(const StopMessage&) { return "stop"; }
     std::string operator()(const ReopenLogMessage&) { return "reopen_log"; }
+    std::string operator()(const ReopenAccessLogMessage&) {
+      return "reopen_access_log";
+    }
     std::string operator()(const AdoptMessage&) { return "adopt"; }
     std::string operator()(const AdoptRemovedMessage&) {
       return "adopt_removed";

@@ -26,8 +26,8 @@
 //   master kHandOver -> worker kPassed, kPinned, kHandoverBroken
 //   when nothing is left, or after master kDrain: worker kDrained, and it exits
 // and at any time worker kReplaceMe, kRecycleMe, kFull, master kReopenLog,
-// kStop; while it serves, master kAdopt, kAdoptRemoved, kRelease and kTakeOver,
-// worker kAdoptFailed and kReleased.
+// kReopenAccessLog, kStop; while it serves, master kAdopt, kAdoptRemoved,
+// kRelease and kTakeOver, worker kAdoptFailed and kReleased.
 //
 // Pure functions, thread-safe.
 
@@ -101,6 +101,14 @@ struct ReopenLogMessage {
   LogFormat format = LogFormat::kText;
 
   bool operator==(const ReopenLogMessage&) const = default;
+};
+
+// The access log that your listeners have under this path is the one descriptor
+// that comes with this message from now on.
+struct ReopenAccessLogMessage {
+  std::string path;  // shorter than kMaxListenUrlBytes
+
+  bool operator==(const ReopenAccessLogMessage&) const = default;
 };
 
 // Accept from these sockets of another slot too: one descriptor for each of
@@ -227,14 +235,13 @@ struct UnknownMessage {
   bool operator==(const UnknownMessage&) const = default;
 };
 
-using ChannelMessage =
-    std::variant<ServeMessage, StopAcceptingMessage, DrainMessage, StopMessage,
-                 ReopenLogMessage, AdoptMessage, AdoptRemovedMessage,
-                 ReleaseMessage, HandOverMessage, TakeOverMessage, ReadyMessage,
-                 ServingMessage, AcceptStoppedMessage, DrainedMessage,
-                 ReplaceMeMessage, RecycleMeMessage, PassedMessage,
-                 HandoverBrokenMessage, PinnedMessage, ReleasedMessage,
-                 AdoptFailedMessage, FullMessage, UnknownMessage>;
+using ChannelMessage = std::variant<
+    ServeMessage, StopAcceptingMessage, DrainMessage, StopMessage,
+    ReopenLogMessage, ReopenAccessLogMessage, AdoptMessage, AdoptRemovedMessage,
+    ReleaseMessage, HandOverMessage, TakeOverMessage, ReadyMessage,
+    ServingMessage, AcceptStoppedMessage, DrainedMessage, ReplaceMeMessage,
+    RecycleMeMessage, PassedMessage, HandoverBrokenMessage, PinnedMessage,
+    ReleasedMessage, AdoptFailedMessage, FullMessage, UnknownMessage>;
 
 // The version of every type so far.
 inline constexpr uint16_t kChannelVersion = 1;

@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "glog/logging.h"
+#include "worker/utf8.h"
 
 namespace baton {
 namespace {
@@ -15,38 +16,7 @@ constexpr absl::string_view kEllipsis = "...";
 // Of role and file name; both are ours and short.
 constexpr size_t kMaxNameBytes = 64;
 
-struct CodePoint {
-  uint32_t value = 0;
-  size_t bytes = 0;  // 0: no well-formed sequence starts here
-};
-
-// The Unicode Standard, table 3-7 (well-formed UTF-8 byte sequences).
-CodePoint Decode(absl::string_view text) {
-  const auto byte = [text](size_t i) {
-    return static_cast<unsigned char>(text[i]);
-  };
-  const uint32_t lead = byte(0);
-  if (lead < 0x80) return {lead, 1};
-  const size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-  if (lead < 0xc2 || lead > 0xf4 || text.size() < length) return {};
-  uint32_t value = lead & (0xffu >> (length + 1));
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return {};
-    value = value << 6 | (byte(i) & 0x3f);
-  }
-  constexpr std::array<uint32_t, 5> kLeast = {0, 0, 0x80, 0x800, 0x10000};
-  if (value < kLeast[length] || value > 0x10ffff) return {};
-  if (value >= 0xd800 && value <= 0xdfff) return {};
-  return {value, length};
-}
-
-// Moves a cursor, ends a line, or reorders what a reader sees.
-bool IsUnsafe(uint32_t c) {
-  return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x2028 && c <= 0x202e) ||
-         (c >= 0x2066 && c <= 0x2069);
-}
-
-// Each returns how a stretch of `text` that Decode() looked at is written.
+// Each returns how a stretch of `text` that DecodeUtf8() looked at is written.
 std::string JsonUnit(absl::string_view raw, CodePoint c) {
   if (c.bytes == 0) return "\\ufffd";
   switch (c.value) {
@@ -61,13 +31,13 @@ std::string JsonUnit(absl::string_view raw, CodePoint c) {
     case '\t':
       return "\\t";
     default:
-      return IsUnsafe(c.value) ? absl::StrFormat("\\u%04x", c.value)
-                               : std::string(raw);
+      return IsUnsafeInLog(c.value) ? absl::StrFormat("\\u%04x", c.value)
+                                    : std::string(raw);
   }
 }
 
 std::string TextUnit(absl::string_view raw, CodePoint c) {
-  if (c.bytes != 0 && !IsUnsafe(c.value)) return std::string(raw);
+  if (c.bytes != 0 && !IsUnsafeInLog(c.value)) return std::string(raw);
   if (raw == "\n") return "\\n";
   if (raw == "\r") return "\\r";
   if (raw == "\t") return "\\t";
@@ -85,7 +55,7 @@ bool AppendEscaped(absl::string_view text, size_t max_bytes, Unit unit,
   const size_t start = out->size();
   size_t cut = start;  // the longest part that leaves room for the ellipsis
   while (!text.empty()) {
-    const CodePoint c = Decode(text);
+    const CodePoint c = DecodeUtf8(text);
     const size_t taken = std::max<size_t>(c.bytes, 1);
     const std::string written = unit(text.substr(0, taken), c);
     if (out->size() - start + written.size() > max_bytes) {

@@ -85,16 +85,36 @@ size_t LogWriter::max_line_bytes() const {
   return kind_ == Kind::kFile ? kMaxFileLineBytes : PIPE_BUF - 1;
 }
 
-bool LogWriter::Write(absl::string_view line) {
+size_t LogWriter::WriteLines(absl::string_view lines) {
+  size_t taken = 0;
+  while (taken < lines.size()) {
+    absl::string_view part = lines.substr(taken);
+    if (kind_ != Kind::kFile && part.size() > max_line_bytes()) {
+      part = part.substr(0, part.rfind('\n', max_line_bytes() - 1) + 1);
+    }
+    const size_t written = WriteAtOnce(part);
+    if (written < part.size()) {
+      // 0 if there is none.
+      const size_t whole = part.substr(0, written).rfind('\n') + 1;
+      torn_ = torn_ || whole < written;
+      return taken + whole;
+    }
+    taken += written;
+  }
+  return taken;
+}
+
+// By one call. Returns how many bytes went.
+size_t LogWriter::WriteAtOnce(absl::string_view lines) {
   static constexpr char kNewline = '\n';
+  const size_t extra = torn_ ? 1 : 0;
   std::array<iovec, 2> parts = {{
-      {const_cast<char*>(&kNewline), torn_ ? size_t{1} : size_t{0}},
-      {const_cast<char*>(line.data()), line.size()},
+      {const_cast<char*>(&kNewline), extra},
+      {const_cast<char*>(lines.data()), lines.size()},
   }};
-  const size_t wanted = parts[0].iov_len + parts[1].iov_len;
   if (kind_ == Kind::kPolled) {
     pollfd ready = {.fd = fd_.get(), .events = POLLOUT, .revents = 0};
-    if (poll(&ready, 1, 0) != 1 || (ready.revents & POLLOUT) == 0) return false;
+    if (poll(&ready, 1, 0) != 1 || (ready.revents & POLLOUT) == 0) return 0;
   }
   ssize_t written = -1;
   do {
@@ -107,9 +127,9 @@ bool LogWriter::Write(absl::string_view line) {
       written = writev(fd_.get(), parts.data(), parts.size());
     }
   } while (written < 0 && errno == EINTR);
-  if (written <= 0) return false;
-  torn_ = static_cast<size_t>(written) < wanted;
-  return !torn_;
+  if (written <= 0) return 0;
+  torn_ = false;
+  return static_cast<size_t>(written) - extra;
 }
 
 }  // namespace baton

@@ -8,8 +8,9 @@
 //
 // Contract
 // * One line, one system call that writes; never waits. What the log does
-//   not take at once (full disk, full pipe, reader gone) is dropped and
-//   counted.
+//   not take at once (full disk, full pipe, reader gone) the caller drops and
+//   counts, or keeps and tries again. Many lines go to a file in one call, to
+//   anything else in as many as there are times PIPE_BUF in them.
 // * Lines of several processes on one description do not mix: a file is
 //   opened with O_APPEND, and on a pipe a line is at most PIPE_BUF bytes -
 //   write(2), pipe(7). A line that went out in part (disk full in the middle)
@@ -49,7 +50,10 @@ class LogWriter {
 
   // `line` ends in '\n' and is no longer than max_line_bytes(). Returns
   // whether it was written whole.
-  bool Write(absl::string_view line);
+  bool Write(absl::string_view line) { return WriteLines(line) == line.size(); }
+  // Several such lines. Returns the size of those that were written whole, the
+  // first ones.
+  size_t WriteLines(absl::string_view lines);
 
   // From now on the log is `fd`, under the number that it had.
   void Reopen(UniqueFd fd);
@@ -62,6 +66,7 @@ class LogWriter {
 
   // Of `fd`, in whose place it may put one that does not block.
   static Kind Prepare(UniqueFd& fd);
+  size_t WriteAtOnce(absl::string_view lines);
 
   UniqueFd fd_;  // never changes its number
   std::atomic<Kind> kind_ = Kind::kFile;

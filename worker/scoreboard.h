@@ -119,6 +119,8 @@ struct WorkerNumbers {
   uint64_t http_handler_failures = 0;
   NanosCells http_request_nanos = {};
   BytesCells http_response_bytes = {};
+  uint64_t access_log_lines = 0;
+  uint64_t access_log_dropped = 0;
   uint64_t job_threads = 0;
   uint64_t jobs_queued = 0;
   uint64_t jobs_run = 0;

@@ -71,6 +71,8 @@ std::vector<KnownField> OwnFields() {
       BATON_FIELD(http_handler_failures, http.handler_failures, kCounter),
       BATON_HISTOGRAM(http_request_nanos, http.request_nanos),
       BATON_HISTOGRAM(http_response_bytes, http.response_bytes),
+      BATON_FIELD(access_log_lines, http.access_log_lines, kCounter),
+      BATON_FIELD(access_log_dropped, http.access_log_dropped, kCounter),
       BATON_FIELD(job_threads, jobs.threads, kLevel),
       BATON_FIELD(jobs_queued, jobs.queued, kLevel),
       BATON_FIELD(jobs_run, jobs.run, kCounter),

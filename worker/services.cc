@@ -19,8 +19,7 @@ absl::Status AnyValue(absl::string_view /*value*/) { return absl::OkStatus(); }
 
 }  // namespace
 
-StreamService& StreamService::AddOption(absl::string_view name,
-                                        Option option) {
+StreamService& StreamService::AddOption(absl::string_view name, Option option) {
   CHECK(options_.emplace(std::string(name), option).second)
       << "option " << name << " is registered twice";
   return *this;
@@ -47,8 +46,8 @@ StreamService& StreamService::WithListenerData(ListenerDataMaker make) {
 HttpService& Services::Http(absl::string_view scheme) {
   HttpService& http =
       *http_services_.emplace_back(std::make_unique<HttpService>());
-  StreamService& stream =
-      Stream(scheme, ServeHttp).WithState<HttpRest>();
+  StreamService& stream = Stream(scheme, ServeHttp).WithState<HttpRest>();
+  stream.is_http_ = true;
   for (absl::string_view option : kHttpListenerOptions) {
     stream.WithOption(option);
   }
@@ -148,6 +147,39 @@ absl::StatusOr<std::shared_ptr<const void>> Services::MakeListenerData(
     return nullptr;
   }
   return stream->make_listener_data_(url);
+}
+
+AccessOptions Services::AccessOptionsFor(const ListenUrl& url) const {
+  const StreamService* stream = FindStream(url.scheme);
+  const bool is_http = stream != nullptr && stream->is_http_ &&
+                       url.transport != ListenUrl::Transport::kUdp;
+  return is_http ? AccessOptionsOf(url) : AccessOptions();
+}
+
+absl::Status Services::CheckTogether(absl::Span<const ListenUrl> urls) const {
+  std::map<std::string, AccessFormat> formats;
+  for (const ListenUrl& url : urls) {
+    const AccessOptions access = AccessOptionsFor(url);
+    if (!access.wanted()) continue;
+    const auto [it, added] = formats.emplace(access.path, access.format);
+    if (it->second == access.format) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(kAccessLogOption, "=", Quote(access.path),
+                     " has two formats: give all listeners that write to it "
+                     "the same ",
+                     kAccessFormatOption));
+  }
+  return absl::OkStatus();
+}
+
+std::set<std::string> Services::AccessLogs(
+    absl::Span<const ListenUrl> urls) const {
+  std::set<std::string> paths;
+  for (const ListenUrl& url : urls) {
+    AccessOptions access = AccessOptionsFor(url);
+    if (access.wanted()) paths.insert(std::move(access.path));
+  }
+  return paths;
 }
 
 const StreamService* Services::FindStream(absl::string_view scheme) const {

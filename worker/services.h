@@ -5,16 +5,19 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "net/connection.h"
 #include "net/connection_state.h"
 #include "net/datagram_socket.h"
 #include "net/listen_url.h"
 #include "net/task.h"
+#include "worker/http/access_options.h"
 #include "worker/http/http_service.h"
 
 namespace baton {
@@ -70,6 +73,7 @@ class StreamService {
  private:
   friend class Services;
   StreamHandler handler_ = nullptr;
+  bool is_http_ = false;
   const StateCodec* state_codec_ = nullptr;
   struct Option {
     OptionCheck check;
@@ -108,6 +112,11 @@ class Services {
   // For a `url` that is checked; null if the service has no use for it.
   absl::StatusOr<std::shared_ptr<const void>> MakeListenerData(
       const ListenUrl& url) const;
+  // Whether these, which are checked, can be listened on together. The error
+  // names what is in the way.
+  absl::Status CheckTogether(absl::Span<const ListenUrl> urls) const;
+  // The paths of the access logs that they have; kAccessLogStderr may be one.
+  std::set<std::string> AccessLogs(absl::Span<const ListenUrl> urls) const;
   // Sorted.
   std::vector<std::string> Schemes() const;
 
@@ -118,6 +127,9 @@ class Services {
   void RunWorkerStop() const;
 
  private:
+  // Of a service that is none of HTTP: none.
+  AccessOptions AccessOptionsFor(const ListenUrl& url) const;
+
   std::map<std::string, StreamService, std::less<>> streams_;
   std::vector<std::unique_ptr<HttpService>> http_services_;
   std::map<std::string, DatagramHandler, std::less<>> datagrams_;

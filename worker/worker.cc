@@ -29,6 +29,7 @@
 #include "worker/cut_connections.h"
 #include "worker/handover_receiver.h"
 #include "worker/handover_sender.h"
+#include "worker/http/access_log.h"
 #include "worker/http/http_worker.h"
 #include "worker/job_desk.h"
 #include "worker/listener_set.h"
@@ -117,6 +118,7 @@ class Worker final : private ConnectionObserver,
   ChannelOutbox outbox_;
   ConnectionLimits limits_;
   ConnectionTable table_;
+  AccessLogs access_logs_;
   HttpWorker http_;
   Scope connections_;
   ListenerSet listeners_;
@@ -150,6 +152,7 @@ Worker::Worker(WorkerStart start, EventLoop& loop)
       limits_(MaxConnections(start_.settings),
               start_.settings.max_connections_per_ip),
       table_(loop, {.counters = &counters_.traffic}),
+      access_logs_(loop, counters_.http),
       http_({.counters = &counters_.http,
              .forwarded_from = start_.settings.forwarded_from}),
       listeners_({.services = *start_.services,
@@ -168,6 +171,10 @@ Worker::Worker(WorkerStart start, EventLoop& loop)
       recycled_at_(RequestsUntilRecycled(start_.settings.max_requests)),
       drain_timer_(loop, [this] { cut_ ? EndLoop() : Cut(); }),
       pins_timer_(loop, [this] { ReportPins(); }) {
+  for (AccessLogFile& log : start_.access_logs) {
+    access_logs_.Open(log.path, std::move(log.fd));
+  }
+  http_.SetAccessLogs(&access_logs_);
   loop_.SetHeartbeat(&counters_.heartbeat);
   loop_.SetStaleEventCounter(&counters_.stale_events);
   loop_.SetTurnObserver(this);
@@ -242,6 +249,7 @@ int Worker::Run() {
   pool_->Stop();
   if (desk_->pending() == 0) pool_->Join(kThreadsEnd);
   CountJobs(pool_->stats());
+  access_logs_.End();
   return failed_ ? 1 : 0;
 }
 
@@ -313,6 +321,10 @@ bool Worker::HandleWithFds(const ChannelMessage& message,
     start_.reopen_log(std::move(fds[0]), reopen->format);
     return true;
   }
+  if (const auto* log = std::get_if<ReopenAccessLogMessage>(&message)) {
+    if (fds.size() == 1) access_logs_.Reopen(log->path, std::move(fds[0]));
+    return true;
+  }
   if (const auto* hand_over = std::get_if<HandOverMessage>(&message)) {
     HandOver(*hand_over, std::move(fds));
     return true;
@@ -372,6 +384,7 @@ void Worker::Leave() {
   receiver_.Stop();
   leaving_ = true;
   SetState(WorkerState::kDraining);
+  access_logs_.Flush();
 }
 
 // Who has no request in progress is passed on, the others when they have none.

@@ -7,6 +7,7 @@
 
 #include "net/fd_channel.h"
 #include "net/unique_fd.h"
+#include "worker/access_log_file.h"
 #include "worker/log_line.h"
 #include "worker/scoreboard.h"
 #include "worker/services.h"
@@ -39,6 +40,8 @@ struct WorkerStart {
   uint64_t generation = 0;
   WorkerSettings settings;
   std::vector<WorkerListener> listeners;
+  // Those of its listeners, and perhaps of others.
+  std::vector<AccessLogFile> access_logs;
   FdChannel channel;
   Scoreboard scoreboard;
   const Services* services = nullptr;  // outlives the worker

@@ -81,6 +81,7 @@ class WorkerTest : public testing::Test {
       here = FdChannel();
       WorkerStart start{.settings = settings,
                         .listeners = {},
+                        .access_logs = {},
                         .channel = std::move(there),
                         .scoreboard = Scoreboard::Open(file.get()).value(),
                         .services = &services_,

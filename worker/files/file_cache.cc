@@ -76,15 +76,15 @@ int FileCache::Open(FileEntry& entry, std::vector<int>* watches) {
                        {.coding = coding,
                         .has_neighbours = true,
                         .more_fields = more_fields_},
-                       on_open, &entry.forms_[static_cast<size_t>(coding)]) ==
-        0) {
+                       on_open,
+                       &entry.forms_[static_cast<size_t>(coding)]) == 0) {
       entry.has_neighbours_ = true;
     }
   }
-  return OpenServedFile(tree_, entry.path_,
-                        {.has_neighbours = entry.has_neighbours_,
-                         .more_fields = more_fields_},
-                        on_open, entry.forms_.data());
+  return OpenServedFile(
+      tree_, entry.path_,
+      {.has_neighbours = entry.has_neighbours_, .more_fields = more_fields_},
+      on_open, entry.forms_.data());
 }
 
 const FileEntry* FileCache::LookAgain(FileEntry& entry) {

@@ -5,13 +5,13 @@
 // answer with it; but what is remembered may have changed.
 //
 // FileCache remembers, for a worker and a root, what the paths of URLs lead to:
-// small files with their content, larger ones with an open descriptor, and their
-// compressed neighbours.
+// small files with their content, larger ones with an open descriptor, and
+// their compressed neighbours.
 //
 // How it notices changes
 // * The kernel tells of each file that is written to, truncated, replaced,
-//   moved or removed (file_watch.h): it is forgotten at once, and a request that
-//   is sent after the change is answered with what is there then.
+//   moved or removed (file_watch.h): it is forgotten at once, and a request
+//   that is sent after the change is answered with what is there then.
 // * What that does not tell of (a new compressed neighbour, a folder on the way
 //   that is another now, a write through mmap, a network file system, a system
 //   without watches to spare) is found by looking: at most once in

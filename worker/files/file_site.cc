@@ -59,8 +59,7 @@ absl::Status CheckPage(const FileTree& tree, absl::string_view url_path) {
 
 absl::StatusOr<std::unique_ptr<FileSite>> FileSite::Open(
     FileSiteOptions options) {
-  absl::StatusOr<std::unique_ptr<FileTree>> tree =
-      FileTree::Open(options.root);
+  absl::StatusOr<std::unique_ptr<FileTree>> tree = FileTree::Open(options.root);
   if (!tree.ok()) return tree.status();
   std::vector<std::string> pages;
   if (!options.fallback.empty()) pages.push_back(options.fallback);

@@ -26,10 +26,10 @@ FileFacts FactsOf(const struct stat& status) {
   if (S_ISREG(status.st_mode)) facts.kind = FileKind::kRegular;
   if (S_ISDIR(status.st_mode)) facts.kind = FileKind::kDirectory;
   facts.stamp = {.device = status.st_dev,
-                   .inode = status.st_ino,
-                   .size = status.st_size,
-                   .modified_nanos = Nanos(status.st_mtim),
-                   .changed_nanos = Nanos(status.st_ctim)};
+                 .inode = status.st_ino,
+                 .size = status.st_size,
+                 .modified_nanos = Nanos(status.st_mtim),
+                 .changed_nanos = Nanos(status.st_ctim)};
   return facts;
 }
 
@@ -50,8 +50,7 @@ absl::StatusOr<std::unique_ptr<FileTree>> FileTree::Open(std::string root) {
   if (faccessat(fd.get(), ".", X_OK, AT_EACCESS) != 0) {
     return ErrnoStatus("search directory", root, errno);
   }
-  std::unique_ptr<FileTree> tree(
-      new FileTree(std::move(root), std::move(fd)));
+  std::unique_ptr<FileTree> tree(new FileTree(std::move(root), std::move(fd)));
   // Linux 5.6 has the call; a container's filter may not.
   if (const int error = tree->FindDirectory(""); error != 0) {
     return ErrnoStatus("openat2", tree->root_, error);
@@ -89,8 +88,7 @@ int FileTree::OpenFile(const std::string& path, UniqueFd* fd,
   if (const int error = Look(path, facts); error != 0) return error;
   if (facts->kind != FileKind::kRegular) return EISDIR;
   // Should it have become a FIFO meanwhile, nobody waits for its writer.
-  if (const int error =
-          OpenBeneath(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, fd);
+  if (const int error = OpenBeneath(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, fd);
       error != 0) {
     return error;
   }

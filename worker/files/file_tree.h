@@ -2,9 +2,9 @@
 #define BATON_WORKER_FILES_FILE_TREE_H_
 
 // Problem: a server of files must never be led out of its root: not by "..",
-// not by a symbolic link, not by a folder that is renamed while it looks. Checks
-// of a path's text, or of what realpath(3) says, are done before the open, and
-// what they have checked may be another file by then.
+// not by a symbolic link, not by a folder that is renamed while it looks.
+// Checks of a path's text, or of what realpath(3) says, are done before the
+// open, and what they have checked may be another file by then.
 //
 // FileTree asks the kernel: openat2(2) with RESOLVE_BENEATH, below a descriptor
 // of the root, refuses any step that leaves it, at the time of that step.
@@ -30,8 +30,8 @@
 namespace baton {
 
 // Which file, with which content: another one differs in something. Two changes
-// within a tick of the kernel's clock, some milliseconds, that leave the size as
-// it was can't be told apart.
+// within a tick of the kernel's clock, some milliseconds, that leave the size
+// as it was can't be told apart.
 struct FileStamp {
   uint64_t device = 0;
   uint64_t inode = 0;

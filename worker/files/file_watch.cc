@@ -29,9 +29,8 @@ FileWatch::~FileWatch() = default;
 int FileWatch::Add(int fd) {
   if (!inotify_) return kNone;
   // There is no call that takes a descriptor; its link stands for the file.
-  return inotify_add_watch(inotify_.get(),
-                           absl::StrCat("/proc/self/fd/", fd).c_str(),
-                           kChanges);
+  return inotify_add_watch(
+      inotify_.get(), absl::StrCat("/proc/self/fd/", fd).c_str(), kChanges);
 }
 
 void FileWatch::Remove(int watch) {

@@ -1,8 +1,10 @@
 #include "worker/files/served_file.h"
 
 #include <errno.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -33,8 +35,7 @@ int ReadWhole(int fd, int64_t size, std::string* content) {
   size_t have = 0;
   while (have < content->size()) {
     const ssize_t got = pread(fd, content->data() + have,
-                              content->size() - have,
-                              static_cast<off_t>(have));
+                              content->size() - have, static_cast<off_t>(have));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return errno;
     if (got == 0) return EAGAIN;
@@ -56,10 +57,12 @@ void Describe(const std::string& path, const ServedFileOptions& options,
               ServedFile& file) {
   // Rounded down also before 1970.
   const int64_t nanos = file.stamp.modified_nanos;
-  file.modified =
-      (nanos - ((nanos % kNanosPerSecond) + kNanosPerSecond) %
-                   kNanosPerSecond) /
+  const int64_t modified =
+      (nanos -
+       ((nanos % kNanosPerSecond) + kNanosPerSecond) % kNanosPerSecond) /
       kNanosPerSecond;
+  // Not later than now: RFC 9110 section 8.8.2.1.
+  file.modified = std::min<int64_t>(modified, time(nullptr));
   file.etag = EtagOf(file.stamp, options.coding);
   file.media_type = MediaType(path);
   absl::StrAppend(&file.validator_fields,
@@ -71,7 +74,8 @@ void Describe(const std::string& path, const ServedFileOptions& options,
   absl::StrAppend(&file.validator_fields, options.more_fields);
   if (options.coding != ContentCoding::kIdentity) {
     absl::StrAppend(&file.content_fields,
-                    "Content-Encoding: ", ContentCodingName(options.coding), "\r\n");
+                    "Content-Encoding: ", ContentCodingName(options.coding),
+                    "\r\n");
   }
   file.content_fields += "Accept-Ranges: bytes\r\n";
   file.ok_fields = absl::StrCat("Content-Type: ", file.media_type, "\r\n",

@@ -16,15 +16,16 @@ namespace baton {
 // all that a response says of it. Never changed: whoever is sending it holds it
 // by a shared_ptr while a newer one is served to others.
 struct ServedFile {
-  // Up to here the content is held in memory, and the descriptor closed: to copy
-  // so much costs less than sendfile(2).
+  // Up to here the content is held in memory, and the descriptor closed: to
+  // copy so much costs less than sendfile(2).
   static constexpr int64_t kMaxInMemory = 16 * 1024;
 
   FileStamp stamp;
-  int64_t modified = 0;  // seconds since the epoch: Last-Modified
-  std::string etag;      // with its quotes; strong
+  int64_t modified = 0;          // seconds since the epoch: Last-Modified
+  std::string etag;              // with its quotes; strong
   absl::string_view media_type;  // of the table in media_type.h
-  // "Name: value\r\n" each: what a 304 has too, and what belongs to the content.
+  // "Name: value\r\n" each: what a 304 has too, and what belongs to the
+  // content.
   std::string validator_fields;
   std::string content_fields;  // without Content-Type
   // All fields of a 200, Content-Type and Content-Length included.

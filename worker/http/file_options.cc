@@ -40,12 +40,11 @@ absl::Status ReadHeader(absl::string_view text, FileSiteOptions& site) {
 
 absl::Status ReadIndexes(absl::string_view text, FileSiteOptions& site) {
   site.indexes = absl::StrSplit(text, ';');
-  const bool good =
-      std::all_of(site.indexes.begin(), site.indexes.end(),
-                  [](const std::string& name) {
-                    return !name.empty() && !absl::StartsWith(name, ".") &&
-                           !absl::StrContains(name, '/');
-                  });
+  const bool good = std::all_of(
+      site.indexes.begin(), site.indexes.end(), [](const std::string& name) {
+        return !name.empty() && !absl::StartsWith(name, ".") &&
+               !absl::StrContains(name, '/');
+      });
   return good ? absl::OkStatus()
               : Bad("must be a file's name, or several with ; between them");
 }
@@ -63,8 +62,7 @@ absl::Status ReadErrorPage(absl::string_view text, FileSiteOptions& site) {
   const std::pair<absl::string_view, absl::string_view> parts =
       absl::StrSplit(text, absl::MaxSplits(':', 1));
   int status = 0;
-  if (!absl::SimpleAtoi(parts.first, &status) || status < 400 ||
-      status > 599) {
+  if (!absl::SimpleAtoi(parts.first, &status) || status < 400 || status > 599) {
     return Bad("must be STATUS:PATH, with a status from 400 to 599");
   }
   if (site.error_pages.contains(status)) {

@@ -7,6 +7,7 @@
 
 #include "net/connection_image.h"
 #include "net/wire.h"
+#include "worker/http/http_service.h"
 
 namespace baton {
 namespace {
@@ -14,21 +15,24 @@ namespace {
 // What of `body` is left from that part on.
 struct Rest {
   const FileBody* body;
-  size_t next = 0;
   bool close = false;
+  const PendingAccess* access;
+  size_t next = 0;
 
   bool HasMore() const {
-    return close || next < body->parts.size() || !body->after.empty();
+    return close || access->wanted() || next < body->parts.size() ||
+           !body->after.empty();
   }
 };
 
 void Remember(Connection& conn, const Rest& rest) {
   HttpRest& state = conn.state<HttpRest>();
   state.close = rest.close;
-  state.parts.assign(rest.body->parts.begin() +
-                         static_cast<std::ptrdiff_t>(rest.next),
-                     rest.body->parts.end());
+  state.parts.assign(
+      rest.body->parts.begin() + static_cast<std::ptrdiff_t>(rest.next),
+      rest.body->parts.end());
   state.after = rest.body->after;
+  state.access = rest.access;
 }
 
 // `text` goes before it.
@@ -78,6 +82,7 @@ std::string HttpRest::Encode() const {
     PutInt(out, static_cast<uint64_t>(part.size));
   }
   PutText(out, after);
+  PutText(out, access == nullptr ? access_blob : access->Encode());
   return out;
 }
 
@@ -98,6 +103,7 @@ absl::StatusOr<HttpRest> HttpRest::Decode(uint32_t version,
     rest.parts.push_back(std::move(part));
   }
   rest.after = reader.TakeText();
+  rest.access_blob = reader.TakeText();
   if (reader.failed()) {
     return absl::InvalidArgumentError("an HTTP state that is cut");
   }
@@ -105,9 +111,10 @@ absl::StatusOr<HttpRest> HttpRest::Decode(uint32_t version,
 }
 
 Task<IoError> SendFileBody(Connection* conn, std::string head,
-                           const FileBody* body, bool close) {
-  const IoError sent = co_await SendRest(conn, std::move(head),
-                                         {.body = body, .close = close});
+                           const FileBody* body, bool close,
+                           const PendingAccess* access) {
+  const Rest rest = {.body = body, .close = close, .access = access};
+  const IoError sent = co_await SendRest(conn, std::move(head), rest);
   co_return sent;
 }
 
@@ -120,10 +127,16 @@ Task<bool> SendRestOfFile(Connection* conn) {
   body.file = std::make_shared<const UniqueFd>(std::move(unsent->fd));
   body.parts.push_back(
       {.before = {}, .offset = unsent->offset, .size = unsent->size});
-  for (FileBody::Part& part : state.parts) body.parts.push_back(std::move(part));
+  for (FileBody::Part& part : state.parts)
+    body.parts.push_back(std::move(part));
   body.after = std::move(state.after);
-  const IoError sent = co_await SendRest(
-      conn, std::string(), {.body = &body, .close = state.close});
+  PendingAccess access = PendingAccess::Decode(
+      *static_cast<const HttpListener*>(conn->service_data()),
+      state.access_blob);
+  const Rest rest = {.body = &body, .close = state.close, .access = &access};
+  std::string nothing;
+  const IoError sent = co_await SendRest(conn, std::move(nothing), rest);
+  if (sent != IoError::kDraining) access.Log(*conn);
   co_return sent == IoError::kOk && !state.close;
 }
 

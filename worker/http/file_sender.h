@@ -13,13 +13,14 @@
 #include "net/connection.h"
 #include "net/io_error.h"
 #include "net/task.h"
+#include "worker/http/access_entry.h"
 #include "worker/http/file_body.h"
 
 namespace baton {
 
 // What is to follow the stretch of a file that is being sent: the state of an
-// HTTP connection (net/connection_state.h). Most have none: nothing follows, and
-// the connection goes on.
+// HTTP connection (net/connection_state.h). Most have none: nothing follows,
+// and the connection goes on.
 struct HttpRest {
   static constexpr uint32_t kVersion = 1;
   std::string Encode() const;
@@ -29,18 +30,20 @@ struct HttpRest {
   bool close = false;                 // then the connection
   std::vector<FileBody::Part> parts;  // of the same file
   std::string after;
-
-  friend bool operator==(const HttpRest&, const HttpRest&) = default;
+  // The access log's line: here what is pending, there what that was.
+  const PendingAccess* access = nullptr;
+  std::string access_blob;
 };
 
 // Sends `head` and `body`, which stays until it is sent. `close`: what is to
-// become of the connection then, wherever that is. kDraining: another worker has
-// it.
+// become of the connection then, and `access` what is to be logged, wherever
+// that is. kDraining: another worker has it.
 Task<IoError> SendFileBody(Connection* conn, std::string head,
-                           const FileBody* body, bool close);
+                           const FileBody* body, bool close,
+                           const PendingAccess* access);
 
-// Sends the rest of a body with which the connection came, if it did. False: the
-// connection is to be closed.
+// Sends the rest of a body with which the connection came, if it did. False:
+// the connection is to be closed.
 Task<bool> SendRestOfFile(Connection* conn);
 
 }  // namespace baton

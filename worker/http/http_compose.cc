@@ -89,14 +89,16 @@ std::string HeadText(const HttpResponse& response, uint64_t body_size,
 }
 
 Task<IoError> SendResponse(Connection* conn, const HttpResponse* response,
-                           HttpFraming framing) {
+                           HttpFraming framing, PendingAccess* access) {
   absl::string_view body = response->body();
-  std::string head =
-      HeadText(*response, response->body_size(), framing, HttpWorker::Current());
+  std::string head = HeadText(*response, response->body_size(), framing,
+                              HttpWorker::Current());
+  access->OnHead(*conn, head.size());
   if (response->file() != nullptr && !framing.head_only) {
-    const IoError sent_file =
-        co_await SendFileBody(conn, std::move(head), response->file(),
-                              framing.close);
+    const IoError sent_file = co_await SendFileBody(
+        conn, std::move(head), response->file(), framing.close, access);
+    // Who has it now logs it.
+    if (sent_file != IoError::kDraining) access->Log(*conn);
     co_return sent_file;
   }
   if (framing.head_only || !HttpStatusHasBody(response->status())) body = {};
@@ -108,6 +110,7 @@ Task<IoError> SendResponse(Connection* conn, const HttpResponse* response,
     const std::array<absl::string_view, 2> parts = {head, body};
     sent = co_await conn->WriteParts(parts);
   }
+  access->Log(*conn);
   co_return sent;
 }
 

@@ -11,6 +11,7 @@
 #include "net/connection.h"
 #include "net/io_error.h"
 #include "net/task.h"
+#include "worker/http/access_entry.h"
 #include "worker/http/http_head.h"
 #include "worker/http/http_response.h"
 #include "worker/http/http_worker.h"
@@ -48,7 +49,8 @@ inline constexpr size_t kMaxOwnFields = 256;
 
 // A head is no longer than that.
 inline size_t ComposedHeadBound(const HttpResponse& response) {
-  return kMaxOwnFields + response.content_type().size() + response.fields().size();
+  return kMaxOwnFields + response.content_type().size() +
+         response.fields().size();
 }
 
 // Writes status line, fields and empty line to `to`, which has room for
@@ -65,10 +67,10 @@ char* ComposeOkHead(absl::string_view fields, const HttpFraming& framing,
 std::string HeadText(const HttpResponse& response, uint64_t body_size,
                      const HttpFraming& framing, HttpWorker& worker);
 
-// Sends all of a response that is not streamed. `response` stays until it is
-// sent.
+// Sends all of a response that is not streamed, and then logs it. `response`
+// and `access` stay until it is sent.
 Task<IoError> SendResponse(Connection* conn, const HttpResponse* response,
-                           HttpFraming framing);
+                           HttpFraming framing, PendingAccess* access);
 
 // Counts a response that is about to be sent, and its request with it, which
 // was there at `since`: the loop's time of that turn.

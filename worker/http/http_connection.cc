@@ -13,6 +13,7 @@
 #include "net/listen_url.h"
 #include "worker/files/preconditions.h"
 #include "worker/files/served_file.h"
+#include "worker/http/access_entry.h"
 #include "worker/http/file_sender.h"
 #include "worker/http/http_compose.h"
 #include "worker/http/http_exchange.h"
@@ -30,13 +31,14 @@ using internal::LingeringClose;
 // A batch of responses is sent when it has less room than this left.
 // A file from memory fits in.
 constexpr size_t kRoomForOne = 20 * 1024;
-static_assert(kRoomForOne >= ServedFile::kMaxInMemory + kMaxListenUrlBytes +
-                                 kMaxOwnFields);
+static_assert(kRoomForOne >=
+              ServedFile::kMaxInMemory + kMaxListenUrlBytes + kMaxOwnFields);
 
 // A response that did not fit in.
 struct LargeResponse {
   HttpResponse response;
   HttpFraming framing;
+  PendingAccess access;
 };
 
 struct Batch {
@@ -95,7 +97,8 @@ class BatchAnswerer {
         listener_.Find(head.method, head.path, &parameters);
     const HttpRoute* const route = match.route;
     if (match.HasNothing() && listener_.files != nullptr) {
-      return AnswerWithFile(head, batch);
+      return AnswerWithFile(HttpRequest(head, parameters, {}, conn_), head,
+                            batch);
     }
     if (route == nullptr ||
         !std::holds_alternative<HttpFunction>(route->handler) ||
@@ -109,11 +112,12 @@ class BatchAnswerer {
     const HttpFraming framing =
         FramingFor(head, conn_.draining(), listener_.server_header);
     rest_.remove_prefix(head.size + body.size());
-    Append(response, framing, batch);
+    Append(request, response, framing, batch);
     return framing.close ? Batch::Next::kClose : Batch::Next::kRead;
   }
 
-  Batch::Next AnswerWithFile(const HttpHead& head, Batch& batch) {
+  Batch::Next AnswerWithFile(const HttpRequest& request, const HttpHead& head,
+                             Batch& batch) {
     if (head.has_body()) return Batch::Next::kRequest;
     const FileConditions conditions = FileConditions::Collect(head.fields);
     const HttpFraming framing =
@@ -122,40 +126,46 @@ class BatchAnswerer {
             listener_.files->FindSimple(head, conditions);
         file != nullptr) {
       rest_.remove_prefix(head.size);
-      AppendFile(*file, framing);
+      AppendFile(request, *file, framing);
     } else {
-      std::optional<HttpResponse> response = listener_.files->Answer(
-          head, conditions, HttpWorker::WallSeconds());
+      std::optional<HttpResponse> response =
+          listener_.files->Answer(head, conditions, HttpWorker::WallSeconds());
       if (!response.has_value()) return Batch::Next::kRequest;
       rest_.remove_prefix(head.size);
-      Append(*response, framing, batch);
+      Append(request, *response, framing, batch);
     }
     return framing.close ? Batch::Next::kClose : Batch::Next::kRead;
   }
 
-  void AppendFile(const ServedFile& file, const HttpFraming& framing) {
+  void AppendFile(const HttpRequest& request, const ServedFile& file,
+                  const HttpFraming& framing) {
     CountResponse(200, now_, worker_);
     worker_.counters().response_bytes.Add(file.content.size());
     at_ = ComposeOkHead(file.ok_fields, framing, worker_, at_);
-    if (framing.head_only) return;
-    memcpy(at_, file.content.data(), file.content.size());
-    at_ += file.content.size();
+    const size_t size = framing.head_only ? 0 : file.content.size();
+    memcpy(at_, file.content.data(), size);
+    at_ += size;
+    LogAccess(listener_, request, 200, size, now_);
   }
 
-  void Append(HttpResponse& response, const HttpFraming& framing,
-              Batch& batch) {
+  void Append(const HttpRequest& request, HttpResponse& response,
+              const HttpFraming& framing, Batch& batch) {
     CountResponse(response, now_, worker_);
     const absl::string_view body = response.body();
     if (response.file() != nullptr ||
         ComposedHeadBound(response) + body.size() > Room()) {
+      PendingAccess access(listener_, request, response.status(), now_);
       batch.large = std::make_unique<LargeResponse>(
-          LargeResponse{std::move(response), framing});
+          LargeResponse{std::move(response), framing, std::move(access)});
       return;
     }
     at_ = ComposeHead(response, body.size(), framing, worker_, at_);
-    if (framing.head_only || !HttpStatusHasBody(response.status())) return;
-    memcpy(at_, body.data(), body.size());
-    at_ += body.size();
+    const bool has_body =
+        !framing.head_only && HttpStatusHasBody(response.status());
+    const size_t size = has_body ? body.size() : 0;
+    memcpy(at_, body.data(), size);
+    at_ += size;
+    LogAccess(listener_, request, response.status(), size, now_);
   }
 
   Connection& conn_;
@@ -174,11 +184,13 @@ Task<> Refuse(Connection* conn, HttpParse why, int64_t since) {
       *static_cast<const HttpListener*>(conn->service_data());
   (why.status == 408 ? worker.counters().timeouts : worker.counters().rejected)
       .Add(1);
+  PendingAccess access = PendingAccess::OfRefused(
+      listener, *conn, conn->unread(), why.status, since);
   const HttpResponse response = ErrorResponse(why.status, why.reason);
   CountResponse(response, since, worker);
   const HttpFraming framing = {.close = true,
                                .server_header = listener.server_header};
-  const IoError sent = co_await SendResponse(conn, &response, framing);
+  const IoError sent = co_await SendResponse(conn, &response, framing, &access);
   if (sent == IoError::kOk) co_await LingeringClose(conn);
 }
 
@@ -266,8 +278,8 @@ ABSL_ATTRIBUTE_NOINLINE Batch AnswerBatch(Connection& conn,
 Task<bool> GoOn(Connection* conn, Batch::Next next,
                 std::unique_ptr<LargeResponse> large) {
   if (large != nullptr) {
-    const IoError sent =
-        co_await SendResponse(conn, &large->response, large->framing);
+    const IoError sent = co_await SendResponse(conn, &large->response,
+                                               large->framing, &large->access);
     if (sent != IoError::kOk) co_return false;
   }
   if (next == Batch::Next::kRead) co_return true;

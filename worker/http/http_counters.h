@@ -20,6 +20,10 @@ struct HttpCounters {
   // one in which its response was: what waited behind others is in it.
   NanosHistogram request_nanos;
   BytesHistogram response_bytes;  // of bodies, before any transfer coding
+  // Lines of access logs that were written, and those that were given up: a
+  // response of a listener with a log is one of either, in the end.
+  Counter access_log_lines;
+  Counter access_log_dropped;
 };
 
 }  // namespace baton

@@ -140,6 +140,7 @@ Task<bool> HttpExchange::Stream() {
     const bool goes_on = co_await Respond(std::move(response));
     co_return goes_on;
   }
+  access_.Log(*conn_);
   if (lost_) co_return false;
   if (!in_time || rejected_ != 0) {
     // Without its last chunk the client knows that it has not got everything;
@@ -183,7 +184,9 @@ Task<bool> HttpExchange::Respond(HttpResponse response) {
   if (rejected_ != 0) response = ErrorResponse(rejected_, why_rejected_);
   const HttpFraming framing = Framing();
   CountResponse(response, since_, worker_);
-  const IoError sent = co_await SendResponse(conn_, &response, framing);
+  access_ = PendingAccess(listener_, request_, response.status(), since_);
+  const IoError sent =
+      co_await SendResponse(conn_, &response, framing, &access_);
   if (sent != IoError::kOk) co_return false;
   const bool goes_on = co_await Finish(framing.close);
   co_return goes_on;
@@ -326,7 +329,10 @@ std::string HttpExchange::StartStream(HttpResponse& head) {
   failed_ = !head.failure().empty();
   ReportFailure(request_, head, worker_);
   CountResponse(head.status(), since_, worker_);
-  return HeadText(head, 0, framing, worker_);
+  std::string text = HeadText(head, 0, framing, worker_);
+  access_ = PendingAccess(listener_, request_, head.status(), since_);
+  access_.OnHead(*conn_, text.size());
+  return text;
 }
 
 // `head`, if it is still to be sent, and a part of the body, in one piece: what

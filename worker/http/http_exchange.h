@@ -11,6 +11,7 @@
 #include "net/buffer_pool.h"
 #include "net/connection.h"
 #include "net/task.h"
+#include "worker/http/access_entry.h"
 #include "worker/http/http_body.h"
 #include "worker/http/http_call.h"
 #include "worker/http/http_compose.h"
@@ -87,6 +88,7 @@ class HttpExchange {
   const uint64_t max_body_;
   HttpBodyDecoder decoder_;
   HttpRequest request_;
+  PendingAccess access_;  // of the response, from when it is begun
   // What is held of a body that is wanted whole, until the response is out:
   // bodies of many clients together are bounded like all else they send.
   BufferReservation body_memory_;

@@ -30,6 +30,9 @@ class HttpRequest {
   absl::string_view method_name() const { return head_.method_name; }
   // As it was sent: escapes are not decoded.
   absl::string_view path() const { return head_.path; }
+  // All that stands between method and version.
+  absl::string_view target() const { return head_.target; }
+  int minor_version() const { return head_.minor_version; }
   absl::string_view query_string() const { return head_.query; }
   // With its port, if one was sent. A client can write anything there.
   absl::string_view host() const { return head_.host; }
@@ -55,6 +58,8 @@ class HttpRequest {
   // For logs; the same each time. X-Request-Id of a trusted proxy, or a new
   // one.
   const std::string& id() const;
+  // The same if somebody has asked for it, else empty.
+  absl::string_view known_id() const { return id_; }
   const Connection& connection() const { return connection_; }
 
   // For the server: the body has come.

@@ -7,7 +7,9 @@
 #include "glog/logging.h"
 #include "net/quote.h"
 #include "net/units.h"
+#include "worker/http/access_log.h"
 #include "worker/http/file_options.h"
+#include "worker/http/http_worker.h"
 #include "worker/http/welcome.h"
 
 namespace baton {
@@ -48,7 +50,7 @@ absl::Status ReadOption(absl::string_view name, absl::string_view value,
     return ReadTimeout(value, listener.body_timeout);
   }
   if (name == "server_header") return ReadBool(value, listener.server_header);
-  return absl::OkStatus();
+  return ReadAccessOption(name, value, listener.access);
 }
 
 }  // namespace
@@ -88,6 +90,11 @@ absl::StatusOr<std::shared_ptr<const HttpListener>> MakeHttpListener(
       return absl::InvalidArgumentError(
           absl::StrCat(name, "=", Quote(value), ": ", status.message()));
     }
+  }
+  HttpWorker* const worker = HttpWorker::CurrentOrNull();
+  if (listener->access.wanted() && worker != nullptr &&
+      worker->access_logs() != nullptr) {
+    listener->access_log = &worker->access_logs()->Get(listener->access.path);
   }
   return listener;
 }

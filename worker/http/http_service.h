@@ -16,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "net/listen_url.h"
+#include "worker/http/access_options.h"
 #include "worker/http/router.h"
 #include "worker/http/static_files.h"
 
@@ -57,6 +58,8 @@ class HttpService {
   HttpRouter router_;
 };
 
+class AccessLog;
+
 // What the connections of a listener need to know: its options.
 struct HttpListener {
   const HttpService* service = nullptr;
@@ -68,6 +71,9 @@ struct HttpListener {
   bool server_header = true;
   // What no route has, if there is a root; of the loop's thread.
   std::shared_ptr<StaticFiles> files;
+  AccessOptions access;
+  // Of the worker; null if there is none to be written.
+  AccessLog* access_log = nullptr;
 
   HttpRouter::Match Find(HttpMethod method, absl::string_view path,
                          HttpPathParameters* parameters) const {
@@ -83,7 +89,8 @@ struct HttpListener {
 
 // The names of those options.
 inline constexpr absl::string_view kHttpListenerOptions[] = {
-    "body_timeout", "header_timeout", "max_body", "server_header"};
+    kAccessFormatOption, kAccessLogOption, "body_timeout",
+    "header_timeout",    "max_body",       "server_header"};
 
 // From the options of `url`; that there are no others, the registry sees to.
 absl::StatusOr<std::shared_ptr<const HttpListener>> MakeHttpListener(

@@ -44,6 +44,8 @@ HttpWorker& HttpWorker::Current() {
   return *current;
 }
 
+HttpWorker* HttpWorker::CurrentOrNull() { return current; }
+
 absl::string_view HttpWorker::OkAndDate() {
   const time_t now = WallSecond();
   if (now != date_second_) {

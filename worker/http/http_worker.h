@@ -19,6 +19,8 @@
 
 namespace baton {
 
+class AccessLogs;
+
 class HttpWorker {
  public:
   struct Options {
@@ -34,6 +36,13 @@ class HttpWorker {
 
   // Of this thread: there must be one.
   static HttpWorker& Current();
+  // Null if there is none: where listeners are only checked.
+  static HttpWorker* CurrentOrNull();
+
+  // For listeners that are made from then on; outlives them. Null, as at the
+  // beginning: there are no logs.
+  void SetAccessLogs(AccessLogs* logs) { access_logs_ = logs; }
+  AccessLogs* access_logs() { return access_logs_; }
 
   HttpParser& parser() { return parser_; }
   // For whoever parses and is done before anybody else runs.
@@ -70,6 +79,7 @@ class HttpWorker {
   HttpCounters own_counters_;
   HttpCounters* const counters_;
   const std::vector<Cidr> forwarded_from_;
+  AccessLogs* access_logs_ = nullptr;
   HttpParser parser_;
   HttpHead scratch_head_;
   HttpPathParameters scratch_parameters_;

@@ -70,13 +70,12 @@ HttpResponse ManyRanges(const Served& file, const RangeSelection& selection) {
                    absl::Hex(absl::Uniform<uint64_t>(random)));
   FileBody body = {.file = {file, &file->fd}, .parts = {}, .after = {}};
   for (const ByteRange& range : selection.ranges) {
-    body.parts.push_back(
-        {.before = absl::StrCat(body.parts.empty() ? "" : "\r\n", "--",
-                                boundary, "\r\nContent-Type: ",
-                                file->media_type, "\r\n",
-                                ContentRange(range, file->size()), "\r\n"),
-         .offset = range.offset,
-         .size = range.size});
+    body.parts.push_back({.before = absl::StrCat(
+                              body.parts.empty() ? "" : "\r\n", "--", boundary,
+                              "\r\nContent-Type: ", file->media_type, "\r\n",
+                              ContentRange(range, file->size()), "\r\n"),
+                          .offset = range.offset,
+                          .size = range.size});
   }
   body.after = absl::StrCat("\r\n--", boundary, "--\r\n");
   HttpResponse response(206);
@@ -128,8 +127,8 @@ std::optional<HttpResponse> StaticFiles::Answer(
       return std::nullopt;
     case FileSite::Found::Kind::kRedirect: {
       const char* const mark = head.query.empty() ? "" : "?";
-      return HttpResponse::Redirect(
-          absl::StrCat(found.path, mark, head.query), 301);
+      return HttpResponse::Redirect(absl::StrCat(found.path, mark, head.query),
+                                    301);
     }
     case FileSite::Found::Kind::kNothing:
       return Error(found.status);
@@ -153,8 +152,8 @@ std::optional<HttpResponse> StaticFiles::Answer(
     const RangeSelection selection =
         SelectRanges(*conditions.range, file->size());
     if (selection.kind == RangeSelection::Kind::kUnsatisfiable) {
-      return Error(416, absl::StrCat("Content-Range: bytes */", file->size(),
-                                     "\r\n"));
+      return Error(
+          416, absl::StrCat("Content-Range: bytes */", file->size(), "\r\n"));
     }
     if (selection.kind == RangeSelection::Kind::kRanges) {
       return selection.ranges.size() == 1
@@ -176,8 +175,8 @@ Task<HttpResponse> StaticFiles::AnswerSlowly(const HttpHead* head,
     co_return Error(503);
   }
   absl::StatusOr<std::string> page =
-      co_await Offload({.name = "list directory"}, ListingPage,
-                       std::move(root), std::move(found.path));
+      co_await Offload({.name = "list directory"}, ListingPage, std::move(root),
+                       std::move(found.path));
   if (!page.ok()) {
     HttpResponse failed(page.status());
     if (failed.status() == 404 || failed.status() == 403) {

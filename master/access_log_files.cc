@@ -1,0 +1,128 @@
+#include "master/access_log_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "glog/logging.h"
+#include "net/errno_status.h"
+#include "worker/http/access_options.h"
+#include "worker/log_event.h"
+#include "worker/log_writer.h"
+
+namespace baton {
+namespace {
+
+constexpr absl::string_view kOpen = "open access log";
+
+absl::StatusOr<UniqueFd> OpenAccessLog(const std::string& path) {
+  absl::StatusOr<UniqueFd> fd = OpenLog(path == kAccessLogStderr ? "" : path);
+  if (fd.ok()) return fd;
+  return absl::Status(fd.status().code(),
+                      absl::StrCat("access_log: ", fd.status().message()));
+}
+
+// By the rights that files are opened with.
+absl::Status CheckAccess(const std::string& object, const std::string& path,
+                         int mode) {
+  if (faccessat(AT_FDCWD, object.c_str(), mode, AT_EACCESS) == 0) {
+    return absl::OkStatus();
+  }
+  return ErrnoStatus(kOpen, path, errno);
+}
+
+}  // namespace
+
+absl::Status CheckAccessLog(const std::string& path) {
+  if (path == kAccessLogStderr) return absl::OkStatus();
+  struct stat status = {};
+  if (lstat(path.c_str(), &status) == 0) {
+    if (S_ISLNK(status.st_mode)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(kOpen, " ", path, ": it is a symbolic link"));
+    }
+    if (S_ISDIR(status.st_mode)) return ErrnoStatus(kOpen, path, EISDIR);
+    return CheckAccess(path, path, W_OK);
+  }
+  if (errno != ENOENT) return ErrnoStatus(kOpen, path, errno);
+  // It would be created.
+  const std::string folder = path.substr(0, path.rfind('/') + 1);
+  return CheckAccess(folder, path, W_OK | X_OK);
+}
+
+absl::Status AccessLogFiles::Load(Generation generation,
+                                  const std::set<std::string>& paths) {
+  std::map<std::string, UniqueFd> opened;
+  for (const std::string& path : paths) {
+    if (files_.count(path) > 0) continue;
+    absl::StatusOr<UniqueFd> fd = OpenAccessLog(path);
+    if (!fd.ok()) return fd.status();
+    opened.emplace(path, *std::move(fd));
+  }
+  files_.merge(opened);
+  uses_[generation] = paths;
+  return absl::OkStatus();
+}
+
+void AccessLogFiles::LoadAnyway(Generation generation,
+                                const std::set<std::string>& paths) {
+  for (const std::string& path : paths) {
+    if (files_.count(path) > 0) continue;
+    absl::StatusOr<UniqueFd> fd = OpenAccessLog(path);
+    if (fd.ok()) {
+      files_.emplace(path, *std::move(fd));
+    } else {
+      LOG(ERROR) << fd.status().message();
+    }
+  }
+  uses_[generation] = paths;
+}
+
+void AccessLogFiles::Commit(Generation generation) {
+  std::erase_if(uses_, [generation](const auto& entry) {
+    return entry.first != generation;
+  });
+  CloseUnused();
+}
+
+void AccessLogFiles::Drop(Generation generation) {
+  uses_.erase(generation);
+  CloseUnused();
+}
+
+void AccessLogFiles::CloseUnused() {
+  std::set<std::string> used;
+  for (const auto& [generation, paths] : uses_) {
+    used.insert(paths.begin(), paths.end());
+  }
+  std::erase_if(files_, [&used](const auto& entry) {
+    return used.count(entry.first) == 0;
+  });
+}
+
+void AccessLogFiles::Reopen(
+    const std::function<void(const std::string& path, int fd)>& opened) {
+  std::set<std::string> paths;
+  for (const auto& [generation, of_one] : uses_) {
+    paths.insert(of_one.begin(), of_one.end());
+  }
+  paths.erase(kAccessLogStderr);
+  for (const std::string& path : paths) {
+    absl::StatusOr<UniqueFd> fd = OpenAccessLog(path);
+    if (!fd.ok()) {
+      LOG(ERROR) << "not reopened: " << fd.status().message();
+      continue;
+    }
+    UniqueFd& file = files_[path];
+    file = *std::move(fd);
+    opened(path, file.get());
+    LogEvent("access_log_reopened").Field("path", path);
+  }
+}
+
+}  // namespace baton
