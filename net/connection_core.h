@@ -59,7 +59,8 @@ struct ConnectionCore : TimerNode {
     kReadOn = 1 << 2,    // read until EAGAIN or the end even after a short read
     kUrgent = 1 << 3,    // EPOLLPRI came: there may be a byte out of band
     kEof = 1 << 4,       // the end of the stream was read
-    kBroken = 1 << 5,    // reset: every operation fails
+    kBroken = 1 << 5,    // reset, or an UnsentFile that nobody has taken yet:
+                         // every operation fails
     kTransport = 1 << 6,    // extra->transport instead of the descriptor
     kResumed = 1 << 7,      // came from another worker
     kDetached = 1 << 8,     // on its way to another worker; without a
