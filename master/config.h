@@ -84,7 +84,8 @@ struct ServiceRules {
   // and what there is.
   std::function<absl::Status(const ListenUrl&)> check;
   // And whether they, who each pass that, go together; none: they do.
-  std::function<absl::Status(absl::Span<const ListenUrl>)> check_together;
+  std::function<absl::Status(absl::Span<const ListenUrl>)> check_together =
+      nullptr;
 };
 
 // Where each flag was set: what an error about it begins with. A flag that is

@@ -201,6 +201,31 @@ TEST_F(LogWriterTest, AFullDiskDrops) {
   EXPECT_FALSE(writer.Write("line\n"));
 }
 
+TEST_F(LogWriterTest, ManyLinesGoIntoAFileAtOnce) {
+  LogWriter writer(OpenLog(Path("log")).value());
+  std::string lines;
+  for (int i = 0; i < 1000; ++i) absl::StrAppend(&lines, "line ", i, "\n");
+  EXPECT_EQ(writer.WriteLines(lines), lines.size());
+  EXPECT_EQ(writer.WriteLines(""), 0u);
+  EXPECT_EQ(Contents(Path("log")), lines);
+}
+
+// So that those of other processes can come between, but not into them.
+TEST_F(LogWriterTest, APipeTakesWholeLines) {
+  auto [reader, log] = Pipe();
+  LogWriter writer(std::move(log));
+  const std::string line = std::string(999, 'x') + "\n";
+  std::string lines;
+  for (int i = 0; i < 200; ++i) lines += line;
+  const size_t taken = writer.WriteLines(lines);
+  EXPECT_GT(taken, 0u);
+  EXPECT_LT(taken, lines.size());
+  EXPECT_EQ(taken % line.size(), 0u);
+  EXPECT_EQ(ReadAll(reader.get()), lines.substr(0, taken));
+  const size_t rest = writer.WriteLines(lines.substr(taken));
+  EXPECT_EQ(ReadAll(reader.get()), lines.substr(taken, rest));
+}
+
 TEST_F(LogWriterTest, ALineThatWasTornIsEndedBeforeTheNext) {
   // A file size limit stops a write in the middle, as a full disk does.
   Ignore(SIGXFSZ);

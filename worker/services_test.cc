@@ -1,8 +1,11 @@
 #include "worker/services.h"
 
+#include <set>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "gtest/gtest.h"
 #include "net/listen_url.h"
@@ -70,6 +73,40 @@ TEST_F(ServicesTest, OptionsOfHttp) {
             "header_timeout=\"0s\": must be more than 0s");
   EXPECT_NE(Check("http://127.0.0.1:0?max_body=x"), "");
   EXPECT_NE(Check("http+udp://127.0.0.1:0"), "");
+}
+
+TEST_F(ServicesTest, TheAccessLogOfHttp) {
+  const std::string at = "http://127.0.0.1:0?access_log=";
+  for (const char* good : {"off", "stderr", "/a", "./a&access_format=json"}) {
+    EXPECT_EQ(Check(at + good), "");
+  }
+  for (const char* bad : {"on", "/a/", "log"}) {
+    EXPECT_TRUE(absl::EndsWith(Check(at + bad),
+                               "must be off, stderr or the path of a file, "
+                               "with a '/'"))
+        << bad;
+  }
+  EXPECT_EQ(Check("http://127.0.0.1:0?access_format=xml"),
+            "access_format=\"xml\": must be combined or json");
+}
+
+TEST_F(ServicesTest, ListenersThatShareAnAccessLog) {
+  std::vector<ListenUrl> urls;
+  for (const char* text :
+       {"http://127.0.0.1:0?access_log=/b", "http://127.0.0.1:1?access_log=/a",
+        "http://127.0.0.1:2?access_log=/b&access_format=combined",
+        "http://127.0.0.1:3?access_log=off&access_format=json",
+        "echo://127.0.0.1:4"}) {
+    urls.push_back(ParseListenUrl(text).value());
+  }
+  EXPECT_TRUE(services_.CheckTogether(urls).ok());
+  EXPECT_EQ(services_.AccessLogs(urls), std::set<std::string>({"/a", "/b"}));
+  urls.push_back(
+      ParseListenUrl("http://[::1]:5?access_format=json&access_log=/a")
+          .value());
+  EXPECT_EQ(services_.CheckTogether(urls).message(),
+            "access_log=\"/a\" has two formats: give all listeners that "
+            "write to it the same access_format");
 }
 
 TEST_F(ServicesTest, RegisteringTwiceIsABug) {

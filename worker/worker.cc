@@ -35,6 +35,7 @@
 #include "worker/listener_set.h"
 #include "worker/log_event.h"
 #include "worker/pinned_connections.h"
+#include "worker/worker_jobs.h"
 #include "worker/worker_limits.h"
 
 namespace baton {
@@ -50,10 +51,6 @@ constexpr absl::Duration kThreadsEnd = absl::Seconds(1);
 constexpr int kFdTableSize = 1 << 15;
 // How often a worker that leaves tells what keeps it.
 constexpr absl::Duration kPinsLook = absl::Seconds(1);
-// Of the job threads. With eight jobs that compute on two processors, an echo
-// on the same worker waits on average 1.0 times as long as beside an idle pool
-// instead of 3.4 times, and the jobs get as much done (measured).
-constexpr int kJobNice = 10;
 
 class Worker final : private ConnectionObserver,
                      private Scope::IdleObserver,
@@ -107,7 +104,6 @@ class Worker final : private ConnectionObserver,
   template <typename T>
   void Handle(const T& message);  // what only a master may receive
   absl::Status StartJobPool();
-  void CountJobs(const JobPoolStats& stats);
   void Cut();
   void EndIfDrained();
   void EndLoop();
@@ -152,7 +148,7 @@ Worker::Worker(WorkerStart start, EventLoop& loop)
       limits_(MaxConnections(start_.settings),
               start_.settings.max_connections_per_ip),
       table_(loop, {.counters = &counters_.traffic}),
-      access_logs_(loop, counters_.http),
+      access_logs_(loop, counters_.http, std::exchange(start_.access_logs, {})),
       http_({.counters = &counters_.http,
              .forwarded_from = start_.settings.forwarded_from}),
       listeners_({.services = *start_.services,
@@ -171,9 +167,6 @@ Worker::Worker(WorkerStart start, EventLoop& loop)
       recycled_at_(RequestsUntilRecycled(start_.settings.max_requests)),
       drain_timer_(loop, [this] { cut_ ? EndLoop() : Cut(); }),
       pins_timer_(loop, [this] { ReportPins(); }) {
-  for (AccessLogFile& log : start_.access_logs) {
-    access_logs_.Open(log.path, std::move(log.fd));
-  }
   http_.SetAccessLogs(&access_logs_);
   loop_.SetHeartbeat(&counters_.heartbeat);
   loop_.SetStaleEventCounter(&counters_.stale_events);
@@ -204,12 +197,7 @@ absl::Status Worker::Start() {
 }
 
 absl::Status Worker::StartJobPool() {
-  absl::StatusOr<std::unique_ptr<JobPool>> pool = JobPool::Create(
-      {.min_threads = start_.settings.job_threads.min,
-       .max_threads = start_.settings.job_threads.max,
-       .queue = static_cast<uint32_t>(start_.settings.job_queue),
-       .nice = kJobNice,
-       .thread_name = "baton-job"});
+  absl::StatusOr<std::unique_ptr<JobPool>> pool = MakeJobPool(start_.settings);
   if (!pool.ok()) return pool.status();
   pool_ = *std::move(pool);
   JobDesk::Options options;
@@ -219,21 +207,15 @@ absl::Status Worker::StartJobPool() {
         .Field("name", name)
         .Field("running_s", absl::ToInt64Seconds(running));
   };
-  options.on_stats = [this](const JobPoolStats& stats) { CountJobs(stats); };
+  options.on_stats = [this](const JobPoolStats& stats) {
+    CountJobs(stats, counters_.jobs);
+  };
   absl::StatusOr<std::unique_ptr<JobDesk>> desk =
       JobDesk::Create(loop_, *pool_, std::move(options));
   if (!desk.ok()) return desk.status();
   desk_ = *std::move(desk);
   desk_->SetIdleCallback([this] { EndIfDrained(); });
   return absl::OkStatus();
-}
-
-void Worker::CountJobs(const JobPoolStats& stats) {
-  JobCounters& jobs = counters_.jobs;
-  jobs.threads.Set(stats.threads);
-  jobs.queued.Set(static_cast<int64_t>(stats.queued));
-  jobs.run.Add(stats.run - jobs.run.value());
-  jobs.refused.Add(stats.refused - jobs.refused.value());
 }
 
 int Worker::Run() {
@@ -248,7 +230,7 @@ int Worker::Run() {
   // With one that was cut, the process does not wait for its threads.
   pool_->Stop();
   if (desk_->pending() == 0) pool_->Join(kThreadsEnd);
-  CountJobs(pool_->stats());
+  CountJobs(pool_->stats(), counters_.jobs);
   access_logs_.End();
   return failed_ ? 1 : 0;
 }

@@ -65,7 +65,7 @@ class AccessEntryTest : public ::testing::Test {
     EXPECT_NE(mkdtemp(dir_.data()), nullptr);
     tester_.emplace(service_);
     logs_.emplace(EventLoop::Current(), tester_->worker().counters());
-    logs_->Open("/log", OpenLog(Path()).value());
+    logs_->Get("/log").Open(OpenLog(Path()).value());
     tester_->worker().SetAccessLogs(&*logs_);
     Open("combined");
   }

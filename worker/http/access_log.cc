@@ -69,8 +69,11 @@ void AccessLog::Drop(uint64_t lines) {
   counters_.access_log_dropped.Add(lines);
 }
 
-AccessLogs::AccessLogs(EventLoop& loop, HttpCounters& counters)
-    : loop_(loop), counters_(counters), pid_(getpid()) {}
+AccessLogs::AccessLogs(EventLoop& loop, HttpCounters& counters,
+                       std::vector<AccessLogFile> open)
+    : loop_(loop), counters_(counters), pid_(getpid()) {
+  for (AccessLogFile& file : open) Get(file.path).Open(std::move(file.fd));
+}
 
 AccessLog& AccessLogs::Get(const std::string& path) {
   std::unique_ptr<AccessLog>& log = logs_[path];

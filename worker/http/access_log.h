@@ -28,11 +28,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "net/event_loop.h"
 #include "net/unique_fd.h"
+#include "worker/access_log_file.h"
 #include "worker/http/access_line.h"
 #include "worker/http/http_counters.h"
 #include "worker/http/peer_names.h"
@@ -82,14 +84,12 @@ class AccessLog {
 // Those of a worker, by path, and what they have in common.
 class AccessLogs {
  public:
-  AccessLogs(EventLoop& loop, HttpCounters& counters);
+  AccessLogs(EventLoop& loop, HttpCounters& counters,
+             std::vector<AccessLogFile> open = {});
 
-  // The log at `path`, which is not open unless Open() was called for it. At a
-  // stable address.
+  // The log at `path`, which is closed unless it was among those that are
+  // open. At a stable address.
   AccessLog& Get(const std::string& path);
-  void Open(const std::string& path, UniqueFd fd) {
-    Get(path).Open(std::move(fd));
-  }
   // Of a path that no listener has, nothing.
   void Reopen(const std::string& path, UniqueFd fd);
 

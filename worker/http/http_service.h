@@ -71,7 +71,7 @@ struct HttpListener {
   bool server_header = true;
   // What no route has, if there is a root; of the loop's thread.
   std::shared_ptr<StaticFiles> files;
-  AccessOptions access;
+  AccessOptions access = {};
   // Of the worker; null if there is none to be written.
   AccessLog* access_log = nullptr;
 
