@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "net/unique_fd.h"
 
 namespace baton {
@@ -22,7 +22,7 @@ struct FileBody {
   };
 
   std::shared_ptr<const UniqueFd> file;
-  std::vector<Part> parts;
+  absl::InlinedVector<Part, 1> parts;
   std::string after;  // text behind the last one
 
   uint64_t size() const {

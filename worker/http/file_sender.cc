@@ -35,22 +35,24 @@ void Remember(Connection& conn, const Rest& rest) {
   state.access = rest.access;
 }
 
-// `text` goes before it.
-Task<IoError> SendRest(Connection* conn, std::string text, Rest rest) {
+Task<IoError> SendRest(Connection* conn, Rest rest) {
+  std::string text;
   bool remembered = false;
   while (rest.next < rest.body->parts.size()) {
     const FileBody::Part& part = rest.body->parts[rest.next++];
     text += part.before;
     if (part.size == 0) continue;
-    IoError sent = co_await conn->WriteMore(text);
-    if (sent != IoError::kOk) co_return sent;
-    text.clear();
+    if (!text.empty()) {
+      const IoError sent = co_await conn->WriteMore(text);
+      if (sent != IoError::kOk) co_return sent;
+      text.clear();
+    }
     if (rest.HasMore()) {
       Remember(*conn, rest);
       remembered = true;
     }
-    sent = co_await conn->WriteFile(rest.body->file->get(), part.offset,
-                                    part.size, {.movable = true});
+    const IoError sent = co_await conn->WriteFile(
+        rest.body->file->get(), part.offset, part.size, {.movable = true});
     if (sent != IoError::kOk) co_return sent;
   }
   if (remembered) conn->ForgetState();
@@ -110,11 +112,14 @@ absl::StatusOr<HttpRest> HttpRest::Decode(uint32_t version,
   return rest;
 }
 
-Task<IoError> SendFileBody(Connection* conn, std::string head,
+Task<IoError> SendFileBody(Connection* conn, absl::string_view head,
                            const FileBody* body, bool close,
-                           const PendingAccess* access) {
+                           PendingAccess* access) {
   const Rest rest = {.body = body, .close = close, .access = access};
-  const IoError sent = co_await SendRest(conn, std::move(head), rest);
+  IoError sent = co_await conn->WriteMore(head);
+  if (sent == IoError::kOk) sent = co_await SendRest(conn, rest);
+  // Who has the connection now logs it.
+  if (sent != IoError::kDraining) access->Log(*conn);
   co_return sent;
 }
 
@@ -134,8 +139,7 @@ Task<bool> SendRestOfFile(Connection* conn) {
       *static_cast<const HttpListener*>(conn->service_data()),
       state.access_blob);
   const Rest rest = {.body = &body, .close = state.close, .access = &access};
-  std::string nothing;
-  const IoError sent = co_await SendRest(conn, std::move(nothing), rest);
+  const IoError sent = co_await SendRest(conn, rest);
   if (sent != IoError::kDraining) access.Log(*conn);
   co_return sent == IoError::kOk && !state.close;
 }

@@ -35,12 +35,13 @@ struct HttpRest {
   std::string access_blob;
 };
 
-// Sends `head` and `body`, which stays until it is sent. `close`: what is to
-// become of the connection then, and `access` what is to be logged, wherever
-// that is. kDraining: another worker has it.
-Task<IoError> SendFileBody(Connection* conn, std::string head,
+// Sends `head`, like Connection::Write, and `body`, which is not empty and
+// stays until it is sent. `close`: what is to become of the connection then,
+// and `access` what is to be logged, wherever that is. kDraining: another
+// worker has it.
+Task<IoError> SendFileBody(Connection* conn, absl::string_view head,
                            const FileBody* body, bool close,
-                           const PendingAccess* access);
+                           PendingAccess* access);
 
 // Sends the rest of a body with which the connection came, if it did. False:
 // the connection is to be closed.

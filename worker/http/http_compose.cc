@@ -94,11 +94,10 @@ Task<IoError> SendResponse(Connection* conn, const HttpResponse* response,
   std::string head = HeadText(*response, response->body_size(), framing,
                               HttpWorker::Current());
   access->OnHead(*conn, head.size());
-  if (response->file() != nullptr && !framing.head_only) {
+  if (response->file() != nullptr && !framing.head_only &&
+      response->body_size() > 0) {
     const IoError sent_file = co_await SendFileBody(
-        conn, std::move(head), response->file(), framing.close, access);
-    // Who has it now logs it.
-    if (sent_file != IoError::kDraining) access->Log(*conn);
+        conn, head, response->file(), framing.close, access);
     co_return sent_file;
   }
   if (framing.head_only || !HttpStatusHasBody(response->status())) body = {};

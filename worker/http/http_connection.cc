@@ -34,11 +34,14 @@ constexpr size_t kRoomForOne = 20 * 1024;
 static_assert(kRoomForOne >=
               ServedFile::kMaxInMemory + kMaxListenUrlBytes + kMaxOwnFields);
 
-// A response that did not fit in.
+// What does not fit in: a response, or a file whose head does.
 struct LargeResponse {
-  HttpResponse response;
+  std::optional<HttpResponse> response;
+  FileBody file;
   HttpFraming framing;
   PendingAccess access;
+
+  bool IsFile() const { return !response.has_value(); }
 };
 
 struct Batch {
@@ -51,6 +54,9 @@ struct Batch {
   Next next = Next::kRead;
   uint32_t size = 0;  // of what is to be written, in the table's scratch
   std::unique_ptr<LargeResponse> large;  // after that
+
+  // What is to be written ends with the head of a file.
+  bool BeginsFile() const { return large != nullptr && large->IsFile(); }
 };
 
 // The short way: requests that are here as a whole and whose handlers return at
@@ -122,11 +128,11 @@ class BatchAnswerer {
     const FileConditions conditions = FileConditions::Collect(head.fields);
     const HttpFraming framing =
         FramingFor(head, conn_.draining(), listener_.server_header);
-    if (const ServedFile* const file =
+    if (const std::shared_ptr<const ServedFile>* const file =
             listener_.files->FindSimple(head, conditions);
         file != nullptr) {
       rest_.remove_prefix(head.size);
-      AppendFile(request, *file, framing);
+      AppendFile(request, *file, framing, batch);
     } else {
       std::optional<HttpResponse> response =
           listener_.files->Answer(head, conditions, HttpWorker::WallSeconds());
@@ -137,13 +143,23 @@ class BatchAnswerer {
     return framing.close ? Batch::Next::kClose : Batch::Next::kRead;
   }
 
-  void AppendFile(const HttpRequest& request, const ServedFile& file,
-                  const HttpFraming& framing) {
+  void AppendFile(const HttpRequest& request,
+                  const std::shared_ptr<const ServedFile>& file,
+                  const HttpFraming& framing, Batch& batch) {
     CountResponse(200, now_, worker_);
-    worker_.counters().response_bytes.Add(file.content.size());
-    at_ = ComposeOkHead(file.ok_fields, framing, worker_, at_);
-    const size_t size = framing.head_only ? 0 : file.content.size();
-    memcpy(at_, file.content.data(), size);
+    worker_.counters().response_bytes.Add(static_cast<uint64_t>(file->size()));
+    at_ = ComposeOkHead(file->ok_fields, framing, worker_, at_);
+    if (!framing.head_only && !file->in_memory()) {
+      batch.large = std::make_unique<LargeResponse>(
+          LargeResponse{.response = std::nullopt,
+                        .file = WholeFile(file),
+                        .framing = framing,
+                        .access = {listener_, request, 200, now_}});
+      batch.large->access.OnHead(conn_, static_cast<size_t>(at_ - begin_));
+      return;
+    }
+    const size_t size = framing.head_only ? 0 : file->content.size();
+    memcpy(at_, file->content.data(), size);
     at_ += size;
     LogAccess(listener_, request, 200, size, now_);
   }
@@ -156,7 +172,10 @@ class BatchAnswerer {
         ComposedHeadBound(response) + body.size() > Room()) {
       PendingAccess access(listener_, request, response.status(), now_);
       batch.large = std::make_unique<LargeResponse>(
-          LargeResponse{std::move(response), framing, std::move(access)});
+          LargeResponse{.response = std::move(response),
+                        .file = {},
+                        .framing = framing,
+                        .access = std::move(access)});
       return;
     }
     at_ = ComposeHead(response, body.size(), framing, worker_, at_);
@@ -274,14 +293,23 @@ ABSL_ATTRIBUTE_NOINLINE Batch AnswerBatch(Connection& conn,
   return BatchAnswerer(conn, bytes).Answer();
 }
 
-// What is seldom behind a batch. False: the connection is to be closed.
-Task<bool> GoOn(Connection* conn, Batch::Next next,
-                std::unique_ptr<LargeResponse> large) {
-  if (large != nullptr) {
-    const IoError sent = co_await SendResponse(conn, &large->response,
-                                               large->framing, &large->access);
+// What is seldom in a batch or behind it. False: the connection is to be
+// closed.
+Task<bool> GoOn(Connection* conn, Batch batch) {
+  if (batch.large != nullptr) {
+    LargeResponse& large = *batch.large;
+    IoError sent = IoError::kOk;
+    if (large.IsFile()) {
+      sent = co_await SendFileBody(
+          conn, {ConnectionTable::Current().scratch(), batch.size}, &large.file,
+          large.framing.close, &large.access);
+    } else {
+      sent = co_await SendResponse(conn, &*large.response, large.framing,
+                                   &large.access);
+    }
     if (sent != IoError::kOk) co_return false;
   }
+  const Batch::Next next = batch.next;
   if (next == Batch::Next::kRead) co_return true;
   if (next == Batch::Next::kRequest) {
     const bool goes_on = co_await ServeRequest(conn);
@@ -300,7 +328,7 @@ Task<> ServeHttp(Connection conn) {
   }
   while (auto chunk = co_await conn.Peek(1, {.idle = true})) {
     Batch batch = AnswerBatch(conn, *chunk);
-    if (batch.size > 0) {
+    if (batch.size > 0 && !batch.BeginsFile()) {
       const IoError sent = co_await conn.Write(
           {ConnectionTable::Current().scratch(), batch.size});
       if (sent != IoError::kOk) co_return;
@@ -309,8 +337,7 @@ Task<> ServeHttp(Connection conn) {
       if (batch.next == Batch::Next::kRead) continue;
       if (batch.next == Batch::Next::kClose) co_return;
     }
-    const bool goes_on =
-        co_await GoOn(&conn, batch.next, std::move(batch.large));
+    const bool goes_on = co_await GoOn(&conn, std::move(batch));
     if (!goes_on) co_return;
   }
 }

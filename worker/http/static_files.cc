@@ -109,13 +109,18 @@ absl::StatusOr<std::string> ListingPage(UniqueFd root, std::string path) {
 
 }  // namespace
 
-const ServedFile* StaticFiles::FindSimple(const HttpHead& head,
-                                          const FileConditions& conditions) {
+FileBody WholeFile(const Served& file) {
+  FileBody body = {.file = {file, &file->fd}, .parts = {}, .after = {}};
+  body.parts.push_back({.before = {}, .offset = 0, .size = file->size()});
+  return body;
+}
+
+const Served* StaticFiles::FindSimple(const HttpHead& head,
+                                      const FileConditions& conditions) {
   if (conditions.any_but_coding || !IsGetOrHead(head)) return nullptr;
   const FileSite::Found found = site_->Find(head.path);
-  if (found.file == nullptr) return nullptr;
-  const Served& file = found.file->Choose(conditions.accept_encoding);
-  return file->in_memory() ? file.get() : nullptr;
+  return found.file != nullptr ? &found.file->Choose(conditions.accept_encoding)
+                               : nullptr;
 }
 
 std::optional<HttpResponse> StaticFiles::Answer(

@@ -14,20 +14,24 @@
 #include "worker/files/file_site.h"
 #include "worker/files/preconditions.h"
 #include "worker/files/served_file.h"
+#include "worker/http/file_body.h"
 #include "worker/http/http_head.h"
 #include "worker/http/http_response.h"
 
 namespace baton {
+
+// All of a file that is not in memory.
+FileBody WholeFile(const std::shared_ptr<const ServedFile>& file);
 
 class StaticFiles {
  public:
   explicit StaticFiles(std::unique_ptr<FileSite> site)
       : site_(std::move(site)) {}
 
-  // The file to be sent as it is, from memory and whole, as most are; null if
-  // there is more to think of. Valid until the next call.
-  const ServedFile* FindSimple(const HttpHead& head,
-                               const FileConditions& conditions);
+  // The file to be sent as it is and whole, with its ok_fields, as most are;
+  // null if there is more to think of. Valid until the next call.
+  const std::shared_ptr<const ServedFile>* FindSimple(
+      const HttpHead& head, const FileConditions& conditions);
 
   // The answer to a GET or HEAD, at `now` by the wall clock, in seconds; to any
   // other, what there is. nullopt: a directory is to be listed, which blocks.
