@@ -1,6 +1,7 @@
 #include "worker/files/file_cache.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <utility>
@@ -14,6 +15,12 @@ constexpr std::array<ContentCoding, 2> kNeighbours = {ContentCoding::kBrotli,
 // So many bytes beside its content and fields: the entry, the list's node, the
 // hash tables' places, the kernel's watch not counted.
 constexpr size_t kEntryOverhead = 512;
+
+size_t MaxDescriptors() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return FileCache::kMaxDescriptors;
+  return std::min<rlim_t>(FileCache::kMaxDescriptors, limit.rlim_cur / 32);
+}
 
 }  // namespace
 
@@ -31,6 +38,7 @@ FileCache::FileCache(EventLoop& loop, FileTree& tree,
       tree_(tree),
       more_fields_(more_fields),
       watch_(loop, [this](int watch) { OnChange(watch); }),
+      max_descriptors_(MaxDescriptors()),
       root_looked_nanos_(loop.now_nanos()) {}
 
 int FileCache::Load(absl::string_view url_path, const std::string& path,
@@ -142,7 +150,7 @@ void FileCache::Account(const FileEntry& entry, bool add) {
 void FileCache::MakeRoom() {
   while (entries_.size() > 1 &&
          (entries_.size() > kMaxEntries || memory_ > kMaxMemory ||
-          descriptors_ > kMaxDescriptors)) {
+          descriptors_ > max_descriptors_)) {
     FileEntry& oldest = entries_.front();
     if (std::exchange(oldest.used_, false)) {
       entries_.splice(std::prev(entries_.end()), entries_, entries_.begin());

@@ -20,8 +20,9 @@
 // * What is not there is not remembered.
 //
 // Contract
-// * Bounded by kMaxEntries, kMaxMemory and kMaxDescriptors; the file that was
-//   not asked for the longest goes first, more or less (second chance).
+// * Bounded by kMaxEntries, kMaxMemory and kMaxDescriptors (a thirty-second of
+//   the process's limit, if that is less: the others are for clients); the file
+//   that was not asked for the longest goes first, more or less (second chance).
 // * A file in use stays open beyond that, for as long as it is sent.
 // * Belongs to the loop's thread.
 
@@ -135,6 +136,7 @@ class FileCache {
   Entries entries_;  // the next one to be looked at by the hand first
   absl::flat_hash_map<absl::string_view, Entries::iterator> by_url_path_;
   absl::flat_hash_map<int, std::vector<FileEntry*>> by_watch_;
+  const size_t max_descriptors_;
   size_t memory_ = 0;
   size_t descriptors_ = 0;
   int64_t root_looked_nanos_ = 0;

@@ -42,8 +42,8 @@ void SetBody(const Served& file, FileBody::Part part, HttpResponse& response) {
   }
 }
 
-HttpResponse Whole(const Served& file, int status) {
-  HttpResponse response(status);
+HttpResponse Whole(const Served& file) {
+  HttpResponse response;
   response.KnownType(file->media_type)
       .KnownFields(file->validator_fields)
       .KnownFields(file->content_fields);
@@ -166,7 +166,7 @@ std::optional<HttpResponse> StaticFiles::Answer(
                  : ManyRanges(file, selection);
     }
   }
-  return Whole(file, 200);
+  return Whole(file);
 }
 
 Task<HttpResponse> StaticFiles::AnswerSlowly(const HttpHead* head,
