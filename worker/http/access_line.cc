@@ -43,20 +43,36 @@ bool IsPlain(char byte) {
   return c >= 0x20 && c <= 0x7e && c != '"' && c != '\\';
 }
 
+// Copies so many bytes at once, if all of them are plain.
+constexpr size_t kBlock = sizeof(uint64_t);
+bool CopyPlainBlock(const char* from, char* to) {
+  constexpr uint64_t kOnes = 0x0101010101010101;
+  constexpr uint64_t kHighBits = kOnes * 0x80;
+  uint64_t block = 0;
+  memcpy(&block, from, kBlock);
+  // Each sets the high bit of such a byte; those of others it sets only if
+  // there is one.
+  const auto below = [](uint64_t bytes, uint64_t bound) {
+    return (bytes - kOnes * bound) & ~bytes;
+  };
+  const uint64_t others = block | (block + kOnes) | below(block, 0x20) |
+                          below(block ^ kOnes * '"', 1) |
+                          below(block ^ kOnes * '\\', 1);
+  if ((others & kHighBits) != 0) return false;
+  memcpy(to, &block, kBlock);
+  return true;
+}
+
 // Copies what is plain up to the first byte that is not. Returns its size.
 size_t CopyPlain(const char* from, size_t size, char* to) {
-  // So many at once, in a form that compilers make vectors of.
-  constexpr size_t kBlock = 16;
   size_t done = 0;
-  for (; done + kBlock <= size; done += kBlock) {
-    std::array<char, kBlock> block;
-    memcpy(block.data(), from + done, kBlock);
-    unsigned char others = 0;
-    for (const char byte : block) {
-      others |= static_cast<unsigned char>(!IsPlain(byte));
-    }
-    if (others != 0) break;
-    memcpy(to + done, block.data(), kBlock);
+  while (done + kBlock <= size && CopyPlainBlock(from + done, to + done)) {
+    done += kBlock;
+  }
+  // The rest once more with what is before it.
+  if (size >= kBlock && size - done < kBlock &&
+      CopyPlainBlock(from + size - kBlock, to + size - kBlock)) {
+    return size;
   }
   for (; done < size && IsPlain(from[done]); ++done) to[done] = from[done];
   return done;
