@@ -15,10 +15,11 @@
 namespace baton {
 
 class AccessLogFixture : public HandoverTest {
- protected:
+ public:
   AccessLogFixture();
   ~AccessLogFixture() override;
 
+ protected:
   std::string Path(absl::string_view name) const {
     return folder_ + "/" + std::string(name);
   }
