@@ -23,12 +23,12 @@ td { padding: 0 .75rem; border-bottom: 1px solid var(--line); }
 th + th, td + td { text-align: right; white-space: nowrap; width: 1%; padding-left: 1.5rem; }
 td + td { color: var(--soft); font-size: .9rem; }
 tbody tr:hover { background: var(--hover); }
-td a { display: flex; align-items: center; gap: .65rem; padding: .42rem 0; color: inherit;
+td a { display: flex; align-items: flex-start; gap: .65rem; padding: .42rem 0; color: inherit;
   overflow-wrap: anywhere; }
 bdi { white-space: pre-wrap; min-width: 0; }
 .d a { color: var(--mark); font-weight: 500; }
 .u a { color: var(--soft); }
-td a::before { content: ""; flex: none; width: 1.2rem; height: 1.2rem; background: var(--soft);
+td a::before { content: ""; flex: none; width: 1.2rem; height: 1.5rem; background: var(--soft);
   -webkit-mask: var(--icon) center/contain no-repeat; mask: var(--icon) center/contain no-repeat; }
 .d a::before { background: var(--mark); }
 footer { color: var(--soft); font-size: .85rem; margin: .9rem .75rem 0; }
