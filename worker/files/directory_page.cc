@@ -10,8 +10,8 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
-#include "net/percent.h"
 #include "worker/files/directory_style.h"
+#include "worker/files/file_path.h"
 #include "worker/files/page_parts.h"
 
 namespace baton {
@@ -76,7 +76,7 @@ void AppendRow(const DirectoryEntry& entry, std::string* html) {
   const absl::string_view slash = entry.is_directory ? "/" : "";
   // The dot keeps a name with a colon from being a scheme - RFC 3986 4.2.
   absl::StrAppend(html, entry.is_directory ? "<tr class=\"d\">" : "<tr>",
-                  "<td><a href=\"./", PercentEncode(entry.name), slash,
+                  "<td><a href=\".", EncodeFilePath(entry.name), slash,
                   "\"><bdi>", HtmlText(entry.name), slash, "</bdi></a></td>");
   if (entry.is_directory) {
     absl::StrAppend(html, "<td></td>");

@@ -59,14 +59,14 @@ TEST(DirectoryPageTest, ADirectory) {
 TEST(DirectoryPageTest, LinksOfOddNamesStayHere) {
   EXPECT_HAS(Row(File("javascript:x")), "<a href=\"./javascript:x\">");
   EXPECT_HAS(Row(Folder("a:b")), "<a href=\"./a:b/\">");
-  EXPECT_HAS(Row(File("a?b#c%20d")), "<a href=\"./a%3fb%23c%2520d\">");
-  EXPECT_HAS(Row(File("\\\\host")), "<a href=\"./%5c%5chost\">");
+  EXPECT_HAS(Row(File("a?b#c%20d")), "<a href=\"./a%3Fb%23c%2520d\">");
+  EXPECT_HAS(Row(File("\\\\host")), "<a href=\"./%5C%5Chost\">");
   EXPECT_HAS(Row(File("\"><script>")),
-             "<a href=\"./%22%3e%3cscript%3e\"><bdi>&quot;&gt;&lt;script&gt;<");
+             "<a href=\"./%22%3E%3Cscript%3E\"><bdi>&quot;&gt;&lt;script&gt;<");
   EXPECT_HAS(Row(File("a b\nc\xFF")),
-             "<a href=\"./a%20b%0ac%ff\"><bdi>a b\u240Ac\uFFFD<");
-  EXPECT_HAS(Row(File("a&b'c")), "<a href=\"./a%26b'c\"><bdi>a&amp;b&#39;c<");
-  EXPECT_HAS(Row(File("\u00E4")), "<a href=\"./%c3%a4\"><bdi>\u00E4<");
+             "<a href=\"./a%20b%0Ac%FF\"><bdi>a b\u240Ac\uFFFD<");
+  EXPECT_HAS(Row(File("a&b'c")), "<a href=\"./a%26b%27c\"><bdi>a&amp;b&#39;c<");
+  EXPECT_HAS(Row(File("\u00E4")), "<a href=\"./%C3%A4\"><bdi>\u00E4<");
 }
 
 TEST(DirectoryPageTest, TheTopHasNoParent) {
