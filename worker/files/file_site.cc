@@ -44,6 +44,13 @@ FileSite::Found ThatFile(const FileEntry* file) {
   return {.kind = FileSite::Found::Kind::kFile, .file = file};
 }
 
+// Which option it is that is wrong.
+absl::Status OfOption(absl::string_view name, absl::string_view value,
+                      const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat(name, "=", Quote(value), ": ",
+                                                  status.message()));
+}
+
 absl::Status CheckPage(const FileTree& tree, absl::string_view url_path) {
   const std::optional<FilePath> path = DecodeFilePath(url_path);
   FileFacts facts;
@@ -52,6 +59,9 @@ absl::Status CheckPage(const FileTree& tree, absl::string_view url_path) {
                         ? ENOENT
                         : tree.OpenFile(path->relative, &fd, &facts);
   if (error == 0) return absl::OkStatus();
+  if (error == EXDEV) {
+    return absl::PermissionDeniedError("a link that leads out of the root");
+  }
   return ErrnoStatus("open", absl::StrCat(tree.root(), url_path), error);
 }
 
@@ -60,13 +70,18 @@ absl::Status CheckPage(const FileTree& tree, absl::string_view url_path) {
 absl::StatusOr<std::unique_ptr<FileSite>> FileSite::Open(
     FileSiteOptions options) {
   absl::StatusOr<std::unique_ptr<FileTree>> tree = FileTree::Open(options.root);
-  if (!tree.ok()) return tree.status();
-  std::vector<std::string> pages;
-  if (!options.fallback.empty()) pages.push_back(options.fallback);
-  for (const auto& [status, page] : options.error_pages) pages.push_back(page);
-  for (const std::string& page : pages) {
-    if (absl::Status status = CheckPage(**tree, page); !status.ok()) {
-      return status;
+  if (!tree.ok()) return OfOption("root", options.root, tree.status());
+  const FileTree& files = **tree;
+  if (!options.fallback.empty()) {
+    if (absl::Status status = CheckPage(files, options.fallback);
+        !status.ok()) {
+      return OfOption("fallback", options.fallback, status);
+    }
+  }
+  for (const auto& [status_code, page] : options.error_pages) {
+    if (absl::Status status = CheckPage(files, page); !status.ok()) {
+      return OfOption("error_page", absl::StrCat(status_code, ":", page),
+                      status);
     }
   }
   return std::unique_ptr<FileSite>(

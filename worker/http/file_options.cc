@@ -62,7 +62,8 @@ absl::Status ReadErrorPage(absl::string_view text, FileSiteOptions& site) {
   const std::pair<absl::string_view, absl::string_view> parts =
       absl::StrSplit(text, absl::MaxSplits(':', 1));
   int status = 0;
-  if (!absl::SimpleAtoi(parts.first, &status) || status < 400 || status > 599) {
+  if (!absl::StrContains(text, ':') ||
+      !absl::SimpleAtoi(parts.first, &status) || status < 400 || status > 599) {
     return Bad("must be STATUS:PATH, with a status from 400 to 599");
   }
   if (site.error_pages.contains(status)) {
