@@ -168,6 +168,17 @@ struct Encoder {
   }
 };
 
+PinnedMessage DecodePinned(WireReader& fields) {
+  PinnedMessage pinned;
+  pinned.connections = fields.TakeInt<uint64_t>();
+  pinned.oldest_age = DurationFromWire(fields.TakeInt<uint64_t>());
+  pinned.service = fields.TakeText();
+  pinned.peer = fields.TakeText();
+  pinned.handlers = fields.TakeInt<uint64_t>();
+  pinned.jobs = fields.TakeInt<uint64_t>();
+  return pinned;
+}
+
 ChannelMessage DecodePayload(uint16_t type, WireReader& fields) {
   switch (static_cast<Type>(type)) {
     case Type::kServe:
@@ -227,16 +238,8 @@ ChannelMessage DecodePayload(uint16_t type, WireReader& fields) {
       return PassedMessage{fields.TakeInt<uint64_t>()};
     case Type::kHandoverBroken:
       return HandoverBrokenMessage{fields.TakeInt<uint64_t>()};
-    case Type::kPinned: {
-      PinnedMessage pinned;
-      pinned.connections = fields.TakeInt<uint64_t>();
-      pinned.oldest_age = DurationFromWire(fields.TakeInt<uint64_t>());
-      pinned.service = fields.TakeText();
-      pinned.peer = fields.TakeText();
-      pinned.handlers = fields.TakeInt<uint64_t>();
-      pinned.jobs = fields.TakeInt<uint64_t>();
-      return pinned;
-    }
+    case Type::kPinned:
+      return DecodePinned(fields);
   }
   return UnknownMessage{type};
 }

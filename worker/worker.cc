@@ -31,10 +31,9 @@
 #include "worker/handover_sender.h"
 #include "worker/http/access_log.h"
 #include "worker/http/http_worker.h"
-#include "worker/job_desk.h"
 #include "worker/listener_set.h"
-#include "worker/log_event.h"
 #include "worker/pinned_connections.h"
+#include "worker/worker_jobs.h"
 #include "worker/worker_limits.h"
 
 namespace baton {
@@ -43,17 +42,11 @@ namespace {
 // After the cut, how long handlers may take to notice before the process ends
 // under them.
 constexpr absl::Duration kUnwindTime = absl::Milliseconds(100);
-// Threads that have no job end within microseconds.
-constexpr absl::Duration kThreadsEnd = absl::Seconds(1);
 // Of the kernel's table of descriptors, at the start: 256 KiB. One that grows
 // later stops the loop for a moment.
 constexpr int kFdTableSize = 1 << 15;
 // How often a worker that leaves tells what keeps it.
 constexpr absl::Duration kPinsLook = absl::Seconds(1);
-// Of the job threads. With eight jobs that compute on two processors, an echo
-// on the same worker waits on average 1.0 times as long as beside an idle pool
-// instead of 3.4 times, and the jobs get as much done (measured).
-constexpr int kJobNice = 10;
 
 class Worker final : private ConnectionObserver,
                      private Scope::IdleObserver,
@@ -106,8 +99,6 @@ class Worker final : private ConnectionObserver,
   void Handle(const UnknownMessage& message);
   template <typename T>
   void Handle(const T& message);  // what only a master may receive
-  absl::Status StartJobPool();
-  void CountJobs(const JobPoolStats& stats);
   void Cut();
   void EndIfDrained();
   void EndLoop();
@@ -125,8 +116,7 @@ class Worker final : private ConnectionObserver,
   HandoverReceiver receiver_;
   HandoverSender sender_;
   uint64_t recycled_at_;  // requests
-  std::unique_ptr<JobPool> pool_;
-  std::unique_ptr<JobDesk> desk_;
+  WorkerJobs jobs_;
   std::optional<SignalFd> signals_;
   FdInlet<Worker> signal_inlet_{this, &Worker::OnSignals};
   FdInlet<Worker> channel_inlet_{this, &Worker::OnChannel};
@@ -169,6 +159,7 @@ Worker::Worker(WorkerStart start, EventLoop& loop)
                  .most_connections = MostConnections()}),
       sender_(table_, *this),
       recycled_at_(RequestsUntilRecycled(start_.settings.max_requests)),
+      jobs_(counters_.jobs),
       drain_timer_(loop, [this] { cut_ ? EndLoop() : Cut(); }),
       pins_timer_(loop, [this] { ReportPins(); }) {
   for (AccessLogFile& log : start_.access_logs) {
@@ -199,41 +190,12 @@ absl::Status Worker::Start() {
     return status;
   if (absl::Status status = listeners_.Check(); !status.ok()) return status;
   GrowFdTable(kFdTableSize);  // before there are threads
-  if (absl::Status status = StartJobPool(); !status.ok()) return status;
+  if (absl::Status status = jobs_.Start(loop_, start_.settings, start_.slot,
+                                        [this] { EndIfDrained(); });
+      !status.ok()) {
+    return status;
+  }
   return start_.services->RunWorkerStart();
-}
-
-absl::Status Worker::StartJobPool() {
-  absl::StatusOr<std::unique_ptr<JobPool>> pool = JobPool::Create(
-      {.min_threads = start_.settings.job_threads.min,
-       .max_threads = start_.settings.job_threads.max,
-       .queue = static_cast<uint32_t>(start_.settings.job_queue),
-       .nice = kJobNice,
-       .thread_name = "baton-job"});
-  if (!pool.ok()) return pool.status();
-  pool_ = *std::move(pool);
-  JobDesk::Options options;
-  options.on_stalled = [this](const char* name, absl::Duration running) {
-    LogEvent("job_stalled", google::GLOG_WARNING)
-        .Field("slot", start_.slot)
-        .Field("name", name)
-        .Field("running_s", absl::ToInt64Seconds(running));
-  };
-  options.on_stats = [this](const JobPoolStats& stats) { CountJobs(stats); };
-  absl::StatusOr<std::unique_ptr<JobDesk>> desk =
-      JobDesk::Create(loop_, *pool_, std::move(options));
-  if (!desk.ok()) return desk.status();
-  desk_ = *std::move(desk);
-  desk_->SetIdleCallback([this] { EndIfDrained(); });
-  return absl::OkStatus();
-}
-
-void Worker::CountJobs(const JobPoolStats& stats) {
-  JobCounters& jobs = counters_.jobs;
-  jobs.threads.Set(stats.threads);
-  jobs.queued.Set(static_cast<int64_t>(stats.queued));
-  jobs.run.Add(stats.run - jobs.run.value());
-  jobs.refused.Add(stats.refused - jobs.refused.value());
 }
 
 int Worker::Run() {
@@ -246,9 +208,7 @@ int Worker::Run() {
   }
   start_.services->RunWorkerStop();
   // With one that was cut, the process does not wait for its threads.
-  pool_->Stop();
-  if (desk_->pending() == 0) pool_->Join(kThreadsEnd);
-  CountJobs(pool_->stats());
+  jobs_.End();
   access_logs_.End();
   return failed_ ? 1 : 0;
 }
@@ -410,7 +370,7 @@ void Worker::ReportPins() {
   const auto handlers = static_cast<int64_t>(connections_.live()) -
                         counters_.traffic.open.value();
   now.handlers = static_cast<uint64_t>(std::max<int64_t>(handlers, 0));
-  now.jobs = desk_->pending();
+  now.jobs = jobs_.pending();
   if (now.SameAs(std::exchange(pins_, now))) return;
   Send(PinnedMessage{now.connections, now.oldest_age, now.service, now.peer,
                      now.handlers, now.jobs});
@@ -453,7 +413,7 @@ void Worker::OnClosed(uint16_t settings, uint64_t tag) {
 // the worker.
 void Worker::EndIfDrained() {
   if (leaving_ && limits_.total() == 0 && connections_.live() == 0 &&
-      desk_->pending() == 0) {
+      jobs_.pending() == 0) {
     EndLoop();
   }
 }
@@ -469,11 +429,7 @@ void Worker::Cut() {
   // would be cut along with the others.
   listeners_.Close(/*shut_down=*/false);
   connections_cut_ = static_cast<uint64_t>(CutConnections(table_));
-  for (const RunningJob& job : pool_->running()) {
-    LogEvent("job_cut", google::GLOG_WARNING)
-        .Field("slot", start_.slot)
-        .Field("name", job.name);
-  }
+  jobs_.LogCut();
   table_.Abort();
   drain_timer_.Start(kUnwindTime);
   EndIfDrained();
