@@ -7,6 +7,7 @@
 
 #include "net/connection_image.h"
 #include "net/wire.h"
+#include "worker/http/http_exchange.h"
 #include "worker/http/http_service.h"
 
 namespace baton {
@@ -47,8 +48,10 @@ Task<IoError> SendRest(Connection* conn, std::string text, Rest rest) {
     text.clear();
     if (rest.HasMore()) {
       Remember(*conn, rest);
-      remembered = true;
+    } else if (remembered) {
+      conn->ForgetState();
     }
+    remembered = rest.HasMore();
     sent = co_await conn->WriteFile(rest.body->file->get(), part.offset,
                                     part.size, {.movable = true});
     if (sent != IoError::kOk) co_return sent;
@@ -137,6 +140,10 @@ Task<bool> SendRestOfFile(Connection* conn) {
   std::string nothing;
   const IoError sent = co_await SendRest(conn, std::move(nothing), rest);
   if (sent != IoError::kDraining) access.Log(*conn);
+  // As behind any other response: unread bytes would make the close a reset.
+  if (sent == IoError::kOk && state.close && !conn->unread().empty()) {
+    co_await internal::LingeringClose(conn);
+  }
   co_return sent == IoError::kOk && !state.close;
 }
 

@@ -112,9 +112,9 @@ absl::StatusOr<std::string> ListingPage(UniqueFd root, std::string path) {
 const ServedFile* StaticFiles::FindSimple(const HttpHead& head,
                                           const FileConditions& conditions) {
   if (conditions.any_but_coding || !IsGetOrHead(head)) return nullptr;
-  const FileSite::Found found = site_->Find(head.path);
-  if (found.file == nullptr) return nullptr;
-  const Served& file = found.file->Choose(conditions.accept_encoding);
+  const FileEntry* const found = site_->FindRemembered(head.path);
+  if (found == nullptr) return nullptr;
+  const Served& file = found->Choose(conditions.accept_encoding);
   return file->in_memory() ? file.get() : nullptr;
 }
 
@@ -127,8 +127,10 @@ std::optional<HttpResponse> StaticFiles::Answer(
       return std::nullopt;
     case FileSite::Found::Kind::kRedirect: {
       const char* const mark = head.query.empty() ? "" : "?";
-      return HttpResponse::Redirect(absl::StrCat(found.path, mark, head.query),
-                                    301);
+      HttpResponse response = HttpResponse::Redirect(
+          absl::StrCat(found.path, mark, head.query), 301);
+      response.KnownFields(site_->options().fields);
+      return response;
     }
     case FileSite::Found::Kind::kNothing:
       return Error(found.status);
@@ -180,8 +182,9 @@ Task<HttpResponse> StaticFiles::AnswerSlowly(const HttpHead* head,
   if (!page.ok()) {
     HttpResponse failed(page.status());
     if (failed.status() == 404 || failed.status() == 403) {
-      failed = Error(failed.status());
+      co_return Error(failed.status());
     }
+    failed.KnownFields(site_->options().fields);
     co_return failed;
   }
   HttpResponse listing = HttpResponse::Html(*std::move(page));

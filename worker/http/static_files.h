@@ -25,7 +25,7 @@ class StaticFiles {
       : site_(std::move(site)) {}
 
   // The file to be sent as it is, from memory and whole, as most are; null if
-  // there is more to think of. Valid until the next call.
+  // there is more to think of, or to look for. Valid until the next call.
   const ServedFile* FindSimple(const HttpHead& head,
                                const FileConditions& conditions);
 
