@@ -42,10 +42,11 @@ FileCache::FileCache(EventLoop& loop, FileTree& tree,
       root_looked_nanos_(loop.now_nanos()) {}
 
 int FileCache::Load(absl::string_view url_path, const std::string& path,
-                    const FileEntry** entry) {
+                    const FileEntry** entry, std::vector<std::string> before) {
   FileEntry made;
   made.url_path_ = std::string(url_path);
   made.path_ = path;
+  made.before_ = std::move(before);
   std::vector<int> watches;
   const int error = Open(made, &watches);
   if (error != 0) {
@@ -54,12 +55,14 @@ int FileCache::Load(absl::string_view url_path, const std::string& path,
     }
     return error;
   }
-  if (const auto old = by_url_path_.find(url_path); old != by_url_path_.end()) {
+  const auto it = entries_.insert(entries_.end(), std::move(made));
+  // Before the old one is forgotten, whose watches may be the same.
+  Watch(*it, watches);
+  if (const auto old = by_url_path_.find(it->url_path_);
+      old != by_url_path_.end()) {
     Forget(*old->second);
   }
-  const auto it = entries_.insert(entries_.end(), std::move(made));
   by_url_path_.emplace(it->url_path_, it);
-  Watch(*it, watches);
   Account(*it, /*add=*/true);
   it->used_ = true;
   MakeRoom();
@@ -69,6 +72,12 @@ int FileCache::Load(absl::string_view url_path, const std::string& path,
 
 int FileCache::Open(FileEntry& entry, std::vector<int>* watches) {
   entry.looked_nanos_ = loop_.now_nanos();
+  // First, so that what is not there costs one look.
+  FileFacts named;
+  if (const int error = tree_.Look(entry.path_, &named); error != 0) {
+    return error;
+  }
+  if (named.kind != FileKind::kRegular) return EISDIR;
   const auto on_open = [this, watches](int fd) {
     const int watch = watch_.Add(fd);
     if (watch != FileWatch::kNone) watches->push_back(watch);
@@ -96,7 +105,7 @@ int FileCache::Open(FileEntry& entry, std::vector<int>* watches) {
 }
 
 const FileEntry* FileCache::LookAgain(FileEntry& entry) {
-  FollowRoot();
+  if (loop_.now_nanos() - root_looked_nanos_ >= kLookNanos) FollowRoot();
   // That may have forgotten all there was.
   if (entries_.empty()) return nullptr;
   if (IsAsItWas(entry)) {
@@ -113,6 +122,11 @@ bool FileCache::IsAsItWas(const FileEntry& entry) const {
       facts.stamp != entry.forms_[0]->stamp) {
     return false;
   }
+  for (const std::string& path : entry.before_) {
+    if (tree_.Look(path, &facts) == 0 && facts.kind == FileKind::kRegular) {
+      return false;
+    }
+  }
   return std::all_of(
       kNeighbours.begin(), kNeighbours.end(),
       [this, &entry](ContentCoding coding) {
@@ -127,7 +141,6 @@ bool FileCache::IsAsItWas(const FileEntry& entry) const {
 }
 
 void FileCache::FollowRoot() {
-  if (loop_.now_nanos() - root_looked_nanos_ < kLookNanos) return;
   root_looked_nanos_ = loop_.now_nanos();
   if (!tree_.RootHasMoved()) return;
   tree_.Follow();
@@ -137,6 +150,7 @@ void FileCache::FollowRoot() {
 void FileCache::Account(const FileEntry& entry, bool add) {
   size_t memory = kEntryOverhead + entry.url_path_.size() + entry.path_.size();
   size_t descriptors = 0;
+  for (const std::string& path : entry.before_) memory += path.size();
   for (const auto& form : entry.forms_) {
     if (form == nullptr) continue;
     memory += form->memory();

@@ -10,19 +10,21 @@
 //
 // How it notices changes
 // * The kernel tells of each file that is written to, truncated, replaced,
-//   moved or removed (file_watch.h): it is forgotten at once, and a request
-//   that is sent after the change is answered with what is there then.
-// * What that does not tell of (a new compressed neighbour, a folder on the way
-//   that is another now, a write through mmap, a network file system, a system
-//   without watches to spare) is found by looking: at most once in
-//   kLookInterval for each file, when it is asked for. So is a root that is a
-//   link, when that is swapped.
+//   moved or removed (file_watch.h): it is forgotten in the loop's next turn,
+//   and a request that is read after that is answered with what is there then.
+// * What that does not tell of (a new compressed neighbour, a new file that
+//   goes before it, a folder on the way that is another now, a write through
+//   mmap, a network file system, a system without watches to spare) is found by
+//   looking: at most once in kLookInterval for each file, when it is asked for.
+//   So is a root that is a link, when that is swapped; whatever is not here is
+//   looked up in the present one.
 // * What is not there is not remembered.
 //
 // Contract
 // * Bounded by kMaxEntries, kMaxMemory and kMaxDescriptors (a thirty-second of
 //   the process's limit, if that is less: the others are for clients); the file
-//   that was not asked for the longest goes first, more or less (second chance).
+//   that was not asked for the longest goes first, more or less (second
+//   chance).
 // * A file in use stays open beyond that, for as long as it is sent.
 // * Belongs to the loop's thread.
 
@@ -67,7 +69,8 @@ class FileEntry {
       std::optional<absl::string_view> accept_encoding) const;
 
   std::string url_path_;
-  std::string path_;  // below the root
+  std::string path_;                 // below the root
+  std::vector<std::string> before_;  // none of them was there
   std::array<std::shared_ptr<const ServedFile>, kForms> forms_;
   std::vector<int> watches_;
   int64_t looked_nanos_ = 0;
@@ -100,15 +103,16 @@ class FileCache {
 
   // Opens the file at `path` below the root and remembers it as what
   // `url_path` leads to, in place of what that was. 0 or errno, as
-  // FileTree::OpenFile.
+  // FileTree::OpenFile. `before`: paths that `url_path` would rather lead to,
+  // were there a file.
   int Load(absl::string_view url_path, const std::string& path,
-           const FileEntry** entry);
+           const FileEntry** entry, std::vector<std::string> before = {});
 
   // Closes what is open only to be remembered: there are no descriptors left.
   void CloseSpare();
 
   // Follows a root that has moved; called before something is looked up that
-  // is not here.
+  // is not here: that may be gone with the old one.
   void FollowRoot();
 
   size_t entries() const { return entries_.size(); }

@@ -133,14 +133,15 @@ FileSite::Found FileSite::LookUpPath(const FilePath& path,
 
 FileSite::Found FileSite::FindIndex(const FilePath& path,
                                     absl::string_view key) {
+  std::vector<std::string> missing;
   for (const std::string& index : options_.indexes) {
+    std::string there =
+        path.relative.empty() ? index : absl::StrCat(path.relative, "/", index);
     const FileEntry* file = nullptr;
-    const int error = Load(
-        key,
-        path.relative.empty() ? index : absl::StrCat(path.relative, "/", index),
-        &file);
+    const int error = Load(key, there, &file, missing);
     if (error == 0) return ThatFile(file);
     if (StatusOfErrno(error) != 404) return Nothing(error);
+    missing.push_back(std::move(there));
   }
   if (const int error = tree_->FindDirectory(path.relative); error != 0) {
     return Nothing(error);
@@ -150,11 +151,12 @@ FileSite::Found FileSite::FindIndex(const FilePath& path,
 }
 
 int FileSite::Load(absl::string_view key, const std::string& path,
-                   const FileEntry** file) {
-  const int error = cache_->Load(key, path, file);
+                   const FileEntry** file,
+                   const std::vector<std::string>& before) {
+  const int error = cache_->Load(key, path, file, before);
   if (error != EMFILE && error != ENFILE) return error;
   cache_->CloseSpare();
-  return cache_->Load(key, path, file);
+  return cache_->Load(key, path, file, before);
 }
 
 const FileEntry* FileSite::FindErrorPage(int status) {

@@ -17,17 +17,17 @@
 namespace baton {
 
 struct FileSiteOptions {
-  std::string root;
+  std::string root = {};
   // Names of the file that stands for a directory, the first that is there.
   std::vector<std::string> indexes = {"index.html"};
   // A directory without one is listed.
   bool autoindex = false;
   // Added to each response: "Name: value\r\n" each.
-  std::string fields;
+  std::string fields = {};
   // Paths of URLs. What is answered with 200 where nothing is, and what is
   // sent as the body of an error.
-  std::string fallback;
-  std::map<int, std::string> error_pages;
+  std::string fallback = {};
+  std::map<int, std::string> error_pages = {};
 };
 
 class FileSite {
@@ -52,13 +52,15 @@ class FileSite {
   };
   // `url_path` as it came: encoded, with a leading '/'. For the loop's thread.
   Found Find(absl::string_view url_path) {
-    if (cache_ != nullptr) {
-      if (const FileEntry* const file = cache_->Find(url_path);
-          file != nullptr) {
-        return {.kind = Found::Kind::kFile, .file = file};
-      }
+    if (const FileEntry* const file = FindRemembered(url_path);
+        file != nullptr) {
+      return {.kind = Found::Kind::kFile, .file = file};
     }
     return LookUp(url_path);
+  }
+  // The file, if it is remembered; null says nothing.
+  const FileEntry* FindRemembered(absl::string_view url_path) {
+    return cache_ == nullptr ? nullptr : cache_->Find(url_path);
   }
   // The page to be sent with that status; null if there is none.
   const FileEntry* FindErrorPage(int status);
@@ -75,7 +77,7 @@ class FileSite {
   Found LookUpPath(const FilePath& path, absl::string_view key);
   Found FindIndex(const FilePath& path, absl::string_view key);
   int Load(absl::string_view key, const std::string& path,
-           const FileEntry** file);
+           const FileEntry** file, const std::vector<std::string>& before = {});
 
   const FileSiteOptions options_;
   const std::unique_ptr<FileTree> tree_;

@@ -7,8 +7,9 @@
 //
 // FileWatch is told by the kernel - inotify(7) - when a file is written to,
 // truncated, replaced by rename, moved or removed. The kernel queues the event
-// within the system call that makes the change, so a request that is sent after
-// a change is read in no earlier turn of the loop than the event.
+// within the system call that makes the change, so it is read in the turn of
+// the loop after that: at the end of one that goes on meanwhile, a request that
+// has just come may still be before it.
 //
 // What it does not see: writes through mmap(2), changes that another machine
 // makes on a network file system, a folder on the way that is renamed or a link

@@ -29,6 +29,27 @@ absl::string_view SuffixOf(ContentCoding coding) {
   return "";
 }
 
+// Opens what is at `name`, and shows it to `on_open`. What was renamed or
+// replaced before it was watched would never be heard of: so the name must lead
+// there still. 0 or errno.
+int OpenWatched(const FileTree& tree, const std::string& name,
+                absl::FunctionRef<void(int fd)> on_open, UniqueFd* fd) {
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    FileFacts opened;
+    if (const int error = tree.OpenFile(name, fd, &opened); error != 0) {
+      return error;
+    }
+    on_open(fd->get());
+    FileFacts there;
+    if (tree.Look(name, &there) == 0 &&
+        there.stamp.device == opened.stamp.device &&
+        there.stamp.inode == opened.stamp.inode) {
+      return 0;
+    }
+  }
+  return EAGAIN;
+}
+
 // 0 or errno; EAGAIN if it is not as long as it was said to be.
 int ReadWhole(int fd, int64_t size, std::string* content) {
   content->resize(static_cast<size_t>(size));
@@ -42,6 +63,24 @@ int ReadWhole(int fd, int64_t size, std::string* content) {
     have += static_cast<size_t>(got);
   }
   return 0;
+}
+
+// Its stamp, and its content if that is small: half old and half new it would
+// have an etag that another content has.
+int ReadFile(int fd, FileStamp* stamp, std::string* content) {
+  FileFacts before;
+  FileFacts after;
+  if (const int error = LookAt(fd, &before); error != 0) return error;
+  for (int attempt = 0; attempt < kAttempts; ++attempt, before = after) {
+    *stamp = before.stamp;
+    content->clear();
+    if (stamp->size > ServedFile::kMaxInMemory) return 0;
+    const int error = ReadWhole(fd, stamp->size, content);
+    if (error != 0 && error != EAGAIN) return error;
+    if (const int failed = LookAt(fd, &after); failed != 0) return failed;
+    if (error == 0 && after.stamp == before.stamp) return 0;
+  }
+  return EAGAIN;
 }
 
 // The same for every worker and every machine that has a copy with the same
@@ -89,19 +128,20 @@ std::string NeighbourOf(const std::string& path, ContentCoding coding) {
   return absl::StrCat(path, SuffixOf(coding));
 }
 
-namespace internal {
-
-int FillServedFile(const std::string& path, const ServedFileOptions& options,
-                   UniqueFd fd, std::shared_ptr<const ServedFile>* file) {
+int OpenServedFile(const FileTree& tree, const std::string& path,
+                   const ServedFileOptions& options,
+                   absl::FunctionRef<void(int fd)> on_open,
+                   std::shared_ptr<const ServedFile>* file) {
+  UniqueFd fd;
+  if (const int error =
+          OpenWatched(tree, NeighbourOf(path, options.coding), on_open, &fd);
+      error != 0) {
+    return error;
+  }
   auto made = std::make_shared<ServedFile>();
-  for (int attempt = 1;; ++attempt) {
-    FileFacts facts;
-    if (const int error = LookAt(fd.get(), &facts); error != 0) return error;
-    made->stamp = facts.stamp;
-    if (made->size() > ServedFile::kMaxInMemory) break;
-    const int error = ReadWhole(fd.get(), made->size(), &made->content);
-    if (error == 0) break;
-    if (error != EAGAIN || attempt == kAttempts) return error;
+  if (const int error = ReadFile(fd.get(), &made->stamp, &made->content);
+      error != 0) {
+    return error;
   }
   if (made->size() > ServedFile::kMaxInMemory) made->fd = std::move(fd);
   Describe(path, options, *made);
@@ -109,5 +149,4 @@ int FillServedFile(const std::string& path, const ServedFileOptions& options,
   return 0;
 }
 
-}  // namespace internal
 }  // namespace baton

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "net/unique_fd.h"
 #include "worker/files/accept_encoding.h"
@@ -48,40 +49,21 @@ struct ServedFileOptions {
   // Other codings of the same file are served too.
   bool has_neighbours = false;
   // Added to each response: "Name: value\r\n" each.
-  absl::string_view more_fields;
+  absl::string_view more_fields = {};
 };
 
 // Where the content of the file at `path` is in that coding: "a.css.gz".
 std::string NeighbourOf(const std::string& path, ContentCoding coding);
 
 // Opens the file at `path` below `tree` (of a coding: its neighbour) and
-// reads it if it is small. `on_open` is called with the descriptor before the
-// file's size and times are looked at, to watch it from then on. 0 or errno, as
+// reads it if it is small. `on_open` is called with the descriptor of what may
+// become it, to watch that from then on: then the path still led there, and
+// what is read is as the file was at one time after. 0 or errno, as
 // FileTree::OpenFile; EAGAIN if it changes faster than it can be read.
-template <typename OnOpen>
 int OpenServedFile(const FileTree& tree, const std::string& path,
-                   const ServedFileOptions& options, OnOpen on_open,
+                   const ServedFileOptions& options,
+                   absl::FunctionRef<void(int fd)> on_open,
                    std::shared_ptr<const ServedFile>* file);
-
-namespace internal {
-int FillServedFile(const std::string& path, const ServedFileOptions& options,
-                   UniqueFd fd, std::shared_ptr<const ServedFile>* file);
-}  // namespace internal
-
-template <typename OnOpen>
-int OpenServedFile(const FileTree& tree, const std::string& path,
-                   const ServedFileOptions& options, OnOpen on_open,
-                   std::shared_ptr<const ServedFile>* file) {
-  UniqueFd fd;
-  FileFacts facts;
-  if (const int error =
-          tree.OpenFile(NeighbourOf(path, options.coding), &fd, &facts);
-      error != 0) {
-    return error;
-  }
-  on_open(fd.get());
-  return internal::FillServedFile(path, options, std::move(fd), file);
-}
 
 }  // namespace baton
 

@@ -1,6 +1,7 @@
 #include "worker/http/file_options.h"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 
 #include "absl/strings/match.h"
@@ -19,12 +20,24 @@ absl::Status Bad(absl::string_view why) {
   return absl::InvalidArgumentError(why);
 }
 
+// What each file has of its own: a second one would belie it.
+bool IsOfTheFile(absl::string_view name) {
+  constexpr std::array<absl::string_view, 7> kOfTheFile = {
+      "Accept-Ranges", "Allow",         "Content-Encoding", "Content-Range",
+      "ETag",          "Last-Modified", "Location"};
+  return std::any_of(kOfTheFile.begin(), kOfTheFile.end(),
+                     [name](absl::string_view own) {
+                       return absl::EqualsIgnoreCase(name, own);
+                     });
+}
+
 // By the rules for what a handler sets.
 absl::Status AddField(absl::string_view name, absl::string_view value,
                       FileSiteOptions& site) {
   HttpResponse response;
   response.Header(name, value);
-  if (!response.failure().empty() || response.fields().empty()) {
+  if (!response.failure().empty() || response.fields().empty() ||
+      IsOfTheFile(name)) {
     return Bad("must be a field that a service may set");
   }
   absl::StrAppend(&site.fields, response.fields());

@@ -7,6 +7,7 @@
 
 #include "net/connection_image.h"
 #include "net/wire.h"
+#include "worker/http/http_exchange.h"
 #include "worker/http/http_service.h"
 
 namespace baton {
@@ -49,8 +50,10 @@ Task<IoError> SendRest(Connection* conn, Rest rest) {
     }
     if (rest.HasMore()) {
       Remember(*conn, rest);
-      remembered = true;
+    } else if (remembered) {
+      conn->ForgetState();
     }
+    remembered = rest.HasMore();
     const IoError sent = co_await conn->WriteFile(
         rest.body->file->get(), part.offset, part.size, {.movable = true});
     if (sent != IoError::kOk) co_return sent;
@@ -141,6 +144,10 @@ Task<bool> SendRestOfFile(Connection* conn) {
   const Rest rest = {.body = &body, .close = state.close, .access = &access};
   const IoError sent = co_await SendRest(conn, rest);
   if (sent != IoError::kDraining) access.Log(*conn);
+  // As behind any other response: unread bytes would make the close a reset.
+  if (sent == IoError::kOk && state.close && !conn->unread().empty()) {
+    co_await internal::LingeringClose(conn);
+  }
   co_return sent == IoError::kOk && !state.close;
 }
 

@@ -118,9 +118,8 @@ FileBody WholeFile(const Served& file) {
 const Served* StaticFiles::FindSimple(const HttpHead& head,
                                       const FileConditions& conditions) {
   if (conditions.any_but_coding || !IsGetOrHead(head)) return nullptr;
-  const FileSite::Found found = site_->Find(head.path);
-  return found.file != nullptr ? &found.file->Choose(conditions.accept_encoding)
-                               : nullptr;
+  const FileEntry* const file = site_->FindRemembered(head.path);
+  return file != nullptr ? &file->Choose(conditions.accept_encoding) : nullptr;
 }
 
 std::optional<HttpResponse> StaticFiles::Answer(
@@ -132,8 +131,10 @@ std::optional<HttpResponse> StaticFiles::Answer(
       return std::nullopt;
     case FileSite::Found::Kind::kRedirect: {
       const char* const mark = head.query.empty() ? "" : "?";
-      return HttpResponse::Redirect(absl::StrCat(found.path, mark, head.query),
-                                    301);
+      HttpResponse response = HttpResponse::Redirect(
+          absl::StrCat(found.path, mark, head.query), 301);
+      response.KnownFields(site_->options().fields);
+      return response;
     }
     case FileSite::Found::Kind::kNothing:
       return Error(found.status);
@@ -185,8 +186,9 @@ Task<HttpResponse> StaticFiles::AnswerSlowly(const HttpHead* head,
   if (!page.ok()) {
     HttpResponse failed(page.status());
     if (failed.status() == 404 || failed.status() == 403) {
-      failed = Error(failed.status());
+      co_return Error(failed.status());
     }
+    failed.KnownFields(site_->options().fields);
     co_return failed;
   }
   HttpResponse listing = HttpResponse::Html(*std::move(page));

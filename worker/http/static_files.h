@@ -29,7 +29,8 @@ class StaticFiles {
       : site_(std::move(site)) {}
 
   // The file to be sent as it is and whole, with its ok_fields, as most are;
-  // null if there is more to think of. Valid until the next call.
+  // null if there is more to think of, or to look for. Valid until the next
+  // call.
   const std::shared_ptr<const ServedFile>* FindSimple(
       const HttpHead& head, const FileConditions& conditions);
 

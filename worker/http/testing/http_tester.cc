@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "glog/logging.h"
+#include "worker/http/file_sender.h"
 #include "worker/http/http_connection.h"
 
 namespace baton::testing {
@@ -51,6 +52,7 @@ HttpTester::HttpTester(const HttpService& service, const HttpListener& options,
   auto listener = std::make_shared<HttpListener>(options);
   listener->service = &service;
   settings_.service_data = std::move(listener);
+  settings_.state_codec = TypedStateCodec<HttpRest>::Get();
   Open();
 }
 
