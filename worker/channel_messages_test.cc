@@ -24,6 +24,7 @@ std::vector<ChannelMessage> OneOfEach() {
           StopMessage{},
           ReopenLogMessage{LogFormat::kText},
           ReopenLogMessage{LogFormat::kJson},
+          ReopenAccessLogMessage{.path = "/var/log/access.log"},
           AdoptMessage{.slot = 3, .first = 200},
           AdoptRemovedMessage{.sockets = kFirstRemoved + 3,
                               .url = "echo://[::1]:7"},

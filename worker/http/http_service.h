@@ -70,8 +70,8 @@ struct HttpListener {
   absl::Duration body_timeout = absl::Seconds(30);
   bool server_header = true;
   // What no route has, if there is a root; of the loop's thread.
-  std::shared_ptr<StaticFiles> files;
-  AccessOptions access;
+  std::shared_ptr<StaticFiles> files = nullptr;
+  AccessOptions access = {};
   // Of the worker; null if there is none to be written.
   AccessLog* access_log = nullptr;
 
