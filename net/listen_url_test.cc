@@ -136,6 +136,14 @@ TEST(ListenUrlTest, OptionsOfOneNameStayInTheirOrder) {
       ParseListenUrl("http://0.0.0.0:1?b=2&a=9&b=1");
   ASSERT_TRUE(url.ok()) << url.status();
   EXPECT_EQ(url->ToString(), "http://0.0.0.0:1?a=9&b=2&b=1");
+  EXPECT_EQ(ParseListenUrl("http://0.0.0.0:1?b=2&b=2")->ToString(),
+            "http://0.0.0.0:1?b=2&b=2");
+  const char* const kEscaped = "http://0.0.0.0:1?b=x:%26&b=%3d=%25&b=%20";
+  const absl::StatusOr<ListenUrl> escaped = ParseListenUrl(kEscaped);
+  ASSERT_TRUE(escaped.ok()) << escaped.status();
+  EXPECT_EQ(escaped->options, (std::vector<std::pair<std::string, std::string>>{
+                                  {"b", "x:&"}, {"b", "==%"}, {"b", " "}}));
+  EXPECT_EQ(ParseListenUrl(escaped->ToString())->options, escaped->options);
 }
 
 TEST(ListenUrlTest, ValuesOfCommonOptionsAreChecked) {

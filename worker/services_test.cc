@@ -109,6 +109,31 @@ TEST_F(ServicesTest, ListenersThatShareAnAccessLog) {
             "write to it the same access_format");
 }
 
+TEST_F(ServicesTest, OptionsThatMayStandThereMoreThanOnce) {
+  EXPECT_EQ(Check("http://127.0.0.1:0?max_body=1&max_body=1"),
+            "option \"max_body\" stands there twice");
+  EXPECT_EQ(Check("http://127.0.0.1:0?root=/&autoindex=1&root=/"),
+            "option \"root\" stands there twice");
+  EXPECT_EQ(Check("http://127.0.0.1:0?root=/&header=A:b&header=A:b"), "");
+  EXPECT_EQ(Check("http://127.0.0.1:0?header=A:b&root=/&header=C"),
+            "header=\"C\": must be NAME:VALUE");
+  services_.Stream(
+               "login", +[](Connection) -> Task<> { co_return; })
+      .WithOption("one")
+      .WithRepeatedOption("many");
+  EXPECT_EQ(Check("login://127.0.0.1:0?many=1&one=1&many=1&many=2"), "");
+  EXPECT_EQ(Check("login://127.0.0.1:0?many=1&one=1&many=1&one=2"),
+            "option \"one\" stands there twice");
+}
+
+TEST_F(ServicesTest, FilesOfHttp) {
+  EXPECT_EQ(Check("http://127.0.0.1:0?autoindex=1"),
+            "autoindex= is of no use without root=");
+  EXPECT_NE(Check("http://127.0.0.1:0?root=/no/such/folder"), "");
+  EXPECT_NE(Check("http://127.0.0.1:0?root=/&fallback=/no.such.page"), "");
+  EXPECT_NE(Check("http://127.0.0.1:0?root=/&header=A:%0d%0aB:c"), "");
+}
+
 TEST_F(ServicesTest, RegisteringTwiceIsABug) {
   EXPECT_DEATH(RegisterBuiltinServices(services_), "registered twice");
 }

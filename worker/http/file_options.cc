@@ -8,7 +8,6 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
 #include "net/quote.h"
 #include "worker/files/file_path.h"
 #include "worker/http/http_response.h"
@@ -44,11 +43,18 @@ absl::Status AddField(absl::string_view name, absl::string_view value,
   return absl::OkStatus();
 }
 
+// Not line ends, which are refused.
+absl::string_view WithoutBlanks(absl::string_view text) {
+  const size_t begin = text.find_first_not_of(" \t");
+  if (begin == absl::string_view::npos) return "";
+  return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+}
+
 absl::Status ReadHeader(absl::string_view text, FileSiteOptions& site) {
   const size_t colon = text.find(':');
   if (colon == absl::string_view::npos) return Bad("must be NAME:VALUE");
-  return AddField(text.substr(0, colon),
-                  absl::StripAsciiWhitespace(text.substr(colon + 1)), site);
+  return AddField(text.substr(0, colon), WithoutBlanks(text.substr(colon + 1)),
+                  site);
 }
 
 absl::Status ReadIndexes(absl::string_view text, FileSiteOptions& site) {

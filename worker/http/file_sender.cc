@@ -105,6 +105,10 @@ absl::StatusOr<HttpRest> HttpRest::Decode(uint32_t version,
     part.before = reader.TakeText();
     part.offset = TakeOffset(reader);
     part.size = TakeOffset(reader);
+    // No file goes on beyond that.
+    if (part.size > std::numeric_limits<int64_t>::max() - part.offset) {
+      reader.Fail();
+    }
     rest.parts.push_back(std::move(part));
   }
   rest.after = reader.TakeText();

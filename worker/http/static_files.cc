@@ -65,9 +65,9 @@ HttpResponse OneRange(const Served& file, const ByteRange& range) {
 // RFC 9110 section 14.6. A boundary that nobody can foresee is in no file.
 HttpResponse ManyRanges(const Served& file, const RangeSelection& selection) {
   absl::BitGen random;
-  const std::string boundary =
-      absl::StrCat("baton-", absl::Hex(absl::Uniform<uint64_t>(random)),
-                   absl::Hex(absl::Uniform<uint64_t>(random)));
+  const std::string boundary = absl::StrCat(
+      "baton-", absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16),
+      absl::Hex(absl::Uniform<uint64_t>(random), absl::kZeroPad16));
   FileBody body = {.file = {file, &file->fd}, .parts = {}, .after = {}};
   for (const ByteRange& range : selection.ranges) {
     body.parts.push_back({.before = absl::StrCat(

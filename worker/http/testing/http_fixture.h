@@ -23,7 +23,7 @@ class HttpFixture : public ::testing::Test {
   bool closed() { return pair().write_closed(); }
 
   HttpService service_;
-  std::optional<HttpTester> tester_ = {};
+  std::optional<HttpTester> tester_;
 };
 
 }  // namespace baton::testing

@@ -56,9 +56,14 @@ HttpTester::HttpTester(const HttpService& service, const HttpListener& options,
   Open();
 }
 
-HttpTester::~HttpTester() = default;
+// What the listener has of the loop must end before that.
+HttpTester::~HttpTester() { settings_ = {}; }
 
-void HttpTester::Open() { pair_.emplace(ServeHttp, &clock_, settings_); }
+void HttpTester::Open() {
+  // Before the old one ends, and their loop with it.
+  auto pair = std::make_unique<Pair>(ServeHttp, &clock_, settings_);
+  pair_ = std::move(pair);
+}
 
 std::string HttpTester::Exchange(absl::string_view bytes) {
   if (pair_->closed()) Open();

@@ -12,7 +12,6 @@
 // handlers that Offload, the test needs a JobDesk of its own.
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -70,7 +69,7 @@ class HttpTester {
   SimulatedClock clock_;
   HttpWorker worker_;
   StreamSettings settings_;
-  std::optional<Pair> pair_;
+  std::unique_ptr<Pair> pair_;
 };
 
 }  // namespace baton::testing
