@@ -35,6 +35,22 @@ size_t OpenDescriptors() {
   return static_cast<size_t>(std::distance(begin, {}));
 }
 
+// Of the process, while this lives.
+class DescriptorLimit {
+ public:
+  explicit DescriptorLimit(rlim_t limit) {
+    PCHECK(getrlimit(RLIMIT_NOFILE, &before_) == 0);
+    const rlimit now = {.rlim_cur = limit, .rlim_max = before_.rlim_max};
+    PCHECK(setrlimit(RLIMIT_NOFILE, &now) == 0);
+  }
+  ~DescriptorLimit() { PCHECK(setrlimit(RLIMIT_NOFILE, &before_) == 0); }
+  DescriptorLimit(const DescriptorLimit&) = delete;
+  DescriptorLimit& operator=(const DescriptorLimit&) = delete;
+
+ private:
+  rlimit before_ = {};
+};
+
 class FileCacheTest : public ::testing::Test {
  protected:
   const FileEntry* Find(absl::string_view name) {
@@ -61,10 +77,7 @@ class FileCacheTest : public ::testing::Test {
   }
   // So that only looking tells of changes: there was no descriptor for more.
   void GoWithoutWatches() {
-    rlimit few = {};
-    PCHECK(getrlimit(RLIMIT_NOFILE, &few) == 0);
-    few.rlim_cur = std::min<rlim_t>(few.rlim_cur, 1024);
-    PCHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    const DescriptorLimit limit(1024);
     std::vector<UniqueFd> all;
     do {
       all.emplace_back(open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -283,14 +296,17 @@ TEST_F(FileCacheTest, ARootThatMovesTakesAllWithIt) {
 }
 
 TEST_F(FileCacheTest, DescriptorsAreBounded) {
+  constexpr size_t kShare = 50;
+  const DescriptorLimit limit(32 * kShare);
+  cache_ = std::make_unique<FileCache>(*loop_, *tree_, "");
   const size_t before = OpenDescriptors();
-  for (size_t i = 0; i < FileCache::kMaxDescriptors + 50; ++i) {
+  for (size_t i = 0; i < kShare + 10; ++i) {
     folder_.Write(absl::StrCat(i), std::string(kLarge, 'x'));
     Load(absl::StrCat(i));
   }
-  EXPECT_EQ(cache_->descriptors(), FileCache::kMaxDescriptors);
-  EXPECT_EQ(cache_->entries(), FileCache::kMaxDescriptors);
-  EXPECT_EQ(OpenDescriptors(), before + FileCache::kMaxDescriptors);
+  EXPECT_EQ(cache_->descriptors(), kShare);
+  EXPECT_EQ(cache_->entries(), kShare);
+  EXPECT_EQ(OpenDescriptors(), before + kShare);
   EXPECT_EQ(Find("0"), nullptr);
   folder_.Write("small", "x");
   Load("small");
@@ -298,6 +314,20 @@ TEST_F(FileCacheTest, DescriptorsAreBounded) {
   EXPECT_EQ(cache_->descriptors(), 0u);
   EXPECT_EQ(OpenDescriptors(), before);
   EXPECT_NE(Find("small"), nullptr) << "it costs no descriptor";
+}
+
+TEST_F(FileCacheTest, DescriptorsAreBoundedHoweverManyThereAre) {
+  rlimit limit = {};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+  if (limit.rlim_cur < 32 * (FileCache::kMaxDescriptors + 1)) {
+    GTEST_SKIP() << "there are too few for that";
+  }
+  folder_.Write("large", std::string(kLarge, 'x'));
+  const FileEntry* entry = nullptr;
+  for (size_t i = 0; i < FileCache::kMaxDescriptors + 10; ++i) {
+    ASSERT_EQ(cache_->Load(absl::StrCat("/", i), "large", &entry), 0);
+  }
+  EXPECT_EQ(cache_->descriptors(), FileCache::kMaxDescriptors);
 }
 
 TEST_F(FileCacheTest, MemoryIsBounded) {

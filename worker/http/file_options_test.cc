@@ -69,7 +69,10 @@ TEST(FileOptionsTest, AllOfThem) {
 TEST(FileOptionsTest, AnErrorNamesTheOptionAndItsValue) {
   EXPECT_EQ(ErrorOf("autoindex", "yes"), "autoindex=\"yes\": must be 0 or 1");
   EXPECT_EQ(ErrorOf("error_page", "404"),
-            "error_page=\"404\": must be the path of a URL, such as "
+            "error_page=\"404\": must be STATUS:PATH, with a status from 400 "
+            "to 599");
+  EXPECT_EQ(ErrorOf("error_page", "404:x"),
+            "error_page=\"404:x\": must be the path of a URL, such as "
             "/index.html");
 }
 
