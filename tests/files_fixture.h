@@ -23,10 +23,11 @@ void WriteInPlace(const std::string& path, absl::string_view content);
 void ReplaceFile(const std::string& path, absl::string_view content);
 
 class FilesFixture : public HandoverTest {
- protected:
+ public:
   explicit FilesFixture(std::string binary = "master/baton");
   ~FilesFixture() override;
 
+ protected:
   // Holds the root, and what is outside.
   const std::string& folder() const { return folder_; }
   // Of a file below the root.

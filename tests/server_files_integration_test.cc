@@ -1,13 +1,9 @@
-// A folder as clients meet it: what is in it, parts of that, pages where there
-// is none, and all of it as it is now.
+// A folder as clients meet it: what is in it, parts of that, and pages where
+// there is none.
 
-#include <unistd.h>
-
-#include <filesystem>
 #include <string>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -329,80 +325,34 @@ TEST_F(ServerFilesTest, RequestsInARowAreAnsweredInTheirOrder) {
   }
 }
 
-// --- what changes on disk
-
-class ServerFilesChangeTest : public ServerFilesRangeTest {
- protected:
-  std::string Text(char c) const { return std::string(GetParam(), c); }
-  std::string Now() { return Get("/f").body.substr(0, 1); }
-};
-
-TEST_P(ServerFilesChangeTest, TheNextRequestSeesIt) {
-  Write("f", Text('a'));
+// What one of them has to wait with is nobody else's.
+TEST_F(ServerFilesTest, ManyWhoReadLateGetTheirOwn) {
+  constexpr int kClients = 4;
+  constexpr int kRounds = 60;
+  const std::string bytes = BytesOfFile(kLarge);
+  std::vector<TestClient> clients;
   Serve();
-  for (int i = 0; i < 10; ++i) {
-    EXPECT_EQ(Now(), "a");
-    Write("f", Text('b'));
-    EXPECT_EQ(Now(), "b") << "written to";
-    ReplaceFile(At("f"), Text('c'));
-    EXPECT_EQ(Now(), "c") << "replaced";
-    Write("f", Text('d') + "and longer");
-    EXPECT_EQ(Get("/f").body, Text('d') + "and longer");
-    std::filesystem::remove(At("f"));
-    EXPECT_EQ(Get("/f").status, 404) << "removed";
-    Write("f", Text('a'));
-    EXPECT_EQ(Now(), "a") << "there again";
+  for (int i = 0; i < kClients; ++i) {
+    const std::string small = absl::StrCat("/small", i);
+    const std::string large = absl::StrCat("/large", i);
+    Write(small, absl::StrCat(i, bytes.substr(0, 5000)));
+    Write(large, absl::StrCat(i, bytes));
+    std::string requests;
+    for (int round = 0; round < kRounds; ++round) {
+      absl::StrAppend(&requests, HttpRequestTo(small), HttpRequestTo(small),
+                      HttpRequestTo(large), HttpRequestTo(large));
+    }
+    clients.emplace_back(server().address());
+    ASSERT_TRUE(clients.back().Send(requests));
   }
-}
-
-TEST_P(ServerFilesChangeTest, WhoHasTheOldOneGetsTheNewOne) {
-  Write("f", Text('a'));
-  Serve();
-  const std::string old = Get("/f").Field("ETag");
-  Write("f", Text('b') + ".");
-  const std::string fields = absl::StrCat("If-None-Match: ", old, "\r\n");
-  EXPECT_EQ(Get("/f", fields).status, 200);
-  EXPECT_NE(Get("/f", fields).Field("ETag"), old);
-}
-
-INSTANTIATE_TEST_SUITE_P(InMemoryAndNot, ServerFilesChangeTest,
-                         testing::Values(1, kLarge));
-
-TEST_F(ServerFilesTest, WhatIsOnlyLookedForIsSeenSoon) {
-  Write("a.css", "plain");
-  Write("folder/f", "old");
-  Write("other/f", "new");
-  Serve();
-  const std::string takes = "Accept-Encoding: gzip\r\n";
-  EXPECT_EQ(Get("/a.css", takes).body, "plain");
-  EXPECT_EQ(Get("/folder/f").body, "old");
-  Write("a.css.gz", "zipped");
-  std::filesystem::rename(At("folder"), At("gone"));
-  std::filesystem::rename(At("other"), At("folder"));
-  WaitUntil("there is a compressed neighbour",
-            [&] { return Get("/a.css", takes).body == "zipped"; });
-  WaitUntil("another folder has that name",
-            [&] { return Get("/folder/f").body == "new"; });
-  std::filesystem::remove(At("a.css.gz"));
-  EXPECT_EQ(Get("/a.css", takes).body, "plain") << "at once";
-}
-
-TEST_F(ServerFilesTest, ARootThatIsALinkIsFollowed) {
-  Write("1/f", "first");
-  Write("1/only", "");
-  Write("2/f", "second");
-  std::filesystem::create_directory_symlink(At("1"), At("now"));
-  Start(absl::StrCat("--listen=http://127.0.0.1:0?root=", At("now"),
-                     "\n--workers=1"));
-  EXPECT_EQ(Get("/f").body, "first");
-  std::filesystem::create_directory_symlink(At("2"), At("next"));
-  std::filesystem::rename(At("next"), At("now"));
-  WaitUntil("the other one is served",
-            [&] { return Get("/f").body == "second"; });
-  EXPECT_EQ(Get("/only").status, 404);
-  // In the middle of such a swap there may be nothing: what was there serves.
-  std::filesystem::remove(At("now"));
-  EXPECT_EQ(Get("/f").body, "second");
+  for (int i = 0; i < kClients; ++i) {
+    for (int answer = 0; answer < 4 * kRounds; ++answer) {
+      ASSERT_TRUE(
+          ReceiveAnswer(clients[static_cast<size_t>(i)]).body ==
+          absl::StrCat(i, answer % 4 < 2 ? bytes.substr(0, 5000) : bytes))
+          << i << ": " << answer;
+    }
+  }
 }
 
 }  // namespace

@@ -23,10 +23,12 @@ class Server:
         os.mkdir(self.root)
 
     def __enter__(self):
-        binary = os.path.join(os.environ["TEST_SRCDIR"], os.environ["TEST_WORKSPACE"], "master/baton")
+        binary = os.path.join(os.environ["TEST_SRCDIR"], os.environ["TEST_WORKSPACE"],
+                              "master/baton")
         listen = "http://127.0.0.1:0?autoindex=1&root=" + self.root
         self.process = subprocess.Popen(
-            [binary, "--listen=" + listen, "--workers=1", "--admin=", "--control=", "--log_format=json"],
+            [binary, "--listen=" + listen, "--workers=1", "--admin=", "--control=",
+             "--log_format=json"],
             stderr=subprocess.PIPE,
         )
         self.url = None

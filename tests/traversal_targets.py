@@ -38,13 +38,15 @@ DOTS = [
     b"..%00", b"%00..", b".%00.", b"..%20", b"%20..", b"..%09", b"..%0a", b"..%0d", b"..%0d%0a",
     b"..;", b"..;x=y", b"%2e%2e;", b";..", b"..%3b", b"..%3f", b"..%23", b"..?", b"..\x01",
     b"..%7f", b"..%ff", b"..%c0", b"..%", b"..%2", b"%2e%2", b"..+", b"..~", b"..:", b"..::$DATA",
-    b"..*", b'.."', b"..|", b"..<", b"...", b"....", b".%2e.", b"..%ad", b"..%c2%ad", b"..%e2%80%8b",
+    b"..*", b'.."', b"..|", b"..<", b"...", b"....", b".%2e.", b"..%ad", b"..%c2%ad",
+    b"..%e2%80%8b",
 ]
 
 SLASHES = [
     b"/", b"%2f", b"%2F", b"%252f", b"%25252f", b"%%32%66", b"%25%32%66",
     b"\\", b"%5c", b"%5C", b"%255c", b"\\/", b"/\\", b"%5c/", b"%2f/", b"/%2f",
-    b"%c0%af", b"%c1%9c", b"%c1%af", b"%e0%80%af", b"%f0%80%80%af", b"\xc0\xaf", b"%c0%2f", b"%25c0%25af",
+    b"%c0%af", b"%c1%9c", b"%c1%af", b"%e0%80%af", b"%f0%80%80%af", b"\xc0\xaf", b"%c0%2f",
+    b"%25c0%25af",
     b"%u002f", b"%u2215", b"%u2216", b"%uff0f", b"%ef%bc%8f", b"\xef\xbc\x8f",
     b"//", b"///", b"/./", b"/%2e/", b"/.%2f", b"/;/", b";/", b"%00/", b"/%00", b"/%20/", b"%20/",
     b"/x/%2e%2e/", b"/x/../", b":/", b"/?/", b"%3f/", b"%23/",
@@ -80,7 +82,8 @@ LINKS = {
 }
 
 SECRETS = [b"secret.txt", b"secret_folder/inner.txt"]
-DOT_FILES = [b".secret", b"tree/.hidden/inner.txt", b"tree/sub/.htpasswd", b"tree/..odd", b"tree/...",
+DOT_FILES = [b".secret", b"tree/.hidden/inner.txt", b"tree/sub/.htpasswd", b"tree/..odd",
+             b"tree/...",
              b".git/config", b".well-hidden"]
 
 
@@ -157,7 +160,8 @@ def _escaped(text, dice):
 def _well_formed_ways_out(count, seed):
     """Plain dots and slashes in a random walk: what normalizing gets wrong."""
     dice = random.Random(seed)
-    steps = [b"..", b"..", b"..", b".", b"", b"tree", b"sub", b"page.txt", b"%2e%2e", b"stays", b"folder",
+    steps = [b"..", b"..", b"..", b".", b"", b"tree", b"sub", b"page.txt", b"%2e%2e", b"stays",
+             b"folder",
              b".hidden", b"x"]
     for _ in range(count):
         way = [dice.choice(steps) for _ in range(dice.randint(1, 14))]
@@ -166,8 +170,10 @@ def _well_formed_ways_out(count, seed):
 
 def _links():
     names = list(LINKS) + ["sub/chain3", "fifo"]
-    ends = ["", "/", "/.", "/..", "/secret.txt", "/secret_folder/inner.txt", "/../secret.txt", "/etc/passwd",
-            "/passwd", "//secret.txt", "/root/../secret.txt", "/%2e%2e/secret.txt", "?x", ";x", "%00",
+    ends = ["", "/", "/.", "/..", "/secret.txt", "/secret_folder/inner.txt", "/../secret.txt",
+            "/etc/passwd",
+            "/passwd", "//secret.txt", "/root/../secret.txt", "/%2e%2e/secret.txt", "?x", ";x",
+            "%00",
             "/0", "/3", "/root_beside/secret.txt"]
     for name, end in itertools.product(names, ends):
         yield ("/tree/" + name + end).encode()
@@ -176,15 +182,18 @@ def _links():
 
 
 def _dot_files():
-    fronts = [b"/", b"//", b"/./", b"/%2f", b"/tree/../", b"/tree/%2e%2e/", b"/x/../", b"/;/", b"", b"/\\",
+    fronts = [b"/", b"//", b"/./", b"/%2f", b"/tree/../", b"/tree/%2e%2e/", b"/x/../", b"/;/", b"",
+              b"/\\",
               b"/%2e/", b"/tree/stays/../../", b"/?/../", b"/%20/../", b"/tree/page.txt/../../"]
-    ends = [b"", b"/", b"%00", b"%20", b".", b";x", b"?", b"#", b"%23", b"::$DATA", b"~", b"%2f", b"/.",
+    ends = [b"", b"/", b"%00", b"%20", b".", b";x", b"?", b"#", b"%23", b"::$DATA", b"~", b"%2f",
+            b"/.",
             b"%00.html", b"/../page.txt", b"%3f"]
     for front, name, end in itertools.product(fronts, DOT_FILES, ends):
         yield front + name + end
     for name in DOT_FILES:
         first, _, last = name.rpartition(b".")
-        for dot in (b"%2e", b"%2E", b"%252e", b"%c0%ae", b"\xc0\xae", b"%ef%bc%8e", b"%u002e", b"%00.", b".%00",
+        for dot in (b"%2e", b"%2E", b"%252e", b"%c0%ae", b"\xc0\xae", b"%ef%bc%8e", b"%u002e",
+                    b"%00.", b".%00",
                     b"%20.", b"%2%65", b"%%32e", b"./.", b"%e0%80%ae"):
             yield b"/" + first + dot + last
         yield b"/" + name.upper()
@@ -196,21 +205,34 @@ def _dot_files():
 
 def _other_forms():
     """Absolute URIs, authorities, no slash, queries, odd bytes."""
-    for scheme in (b"http:", b"https:", b"HTTP:", b"file:", b"ftp:", b"javascript:", b":", b"", b"x:"):
-        for host in (b"//localhost", b"//", b"///", b"//localhost:80", b"//a@b", b"//[::1]", b"//..", b"//%2e%2e",
-                     b"/", b"", b"//localhost%2f..", b"//localhost\\..", b"//\\", b"//x:99999999", b"//."):
-            for path in (b"", b"/", b"/../secret.txt", b"/%2e%2e/secret.txt", b"/.secret", b"/../../etc/passwd",
-                         b"/etc/passwd", b"?/../secret.txt", b"/tree/../../secret.txt", b"/tree/folder/secret.txt"):
+    for scheme in (b"http:", b"https:", b"HTTP:", b"file:", b"ftp:", b"javascript:", b":", b"",
+                   b"x:"):
+        for host in (b"//localhost", b"//", b"///", b"//localhost:80", b"//a@b", b"//[::1]",
+                     b"//..", b"//%2e%2e",
+                     b"/", b"", b"//localhost%2f..", b"//localhost\\..", b"//\\", b"//x:99999999",
+                     b"//."):
+            for path in (b"", b"/", b"/../secret.txt", b"/%2e%2e/secret.txt", b"/.secret",
+                         b"/../../etc/passwd",
+                         b"/etc/passwd", b"?/../secret.txt", b"/tree/../../secret.txt",
+                         b"/tree/folder/secret.txt"):
                 yield scheme + host + path
-    for target in (b"*", b"**", b"?", b"#", b"%", b"%2", b"%zz", b"%00", b"\x00", b"/\x00", b"/%00/", b"localhost:80",
-                   b"..", b".", b"../", b"./", b"..\\", b"secret.txt", b"../secret.txt", b"/tree/page.txt\x00",
-                   b"/tree/page.txt\x00/../../../secret.txt", b"/?../secret.txt", b"/#/../../secret.txt",
-                   b"/tree?/../../secret.txt", b"/%3f/../../secret.txt", b"/tree/page.txt?file=../../secret.txt",
-                   b"/tree/page.txt%3f/../../../secret.txt", b"/ ../secret.txt", b"/.. /secret.txt", b"/\t../secret.txt",
+    for target in (b"*", b"**", b"?", b"#", b"%", b"%2", b"%zz", b"%00", b"\x00", b"/\x00",
+                   b"/%00/", b"localhost:80",
+                   b"..", b".", b"../", b"./", b"..\\", b"secret.txt", b"../secret.txt",
+                   b"/tree/page.txt\x00",
+                   b"/tree/page.txt\x00/../../../secret.txt", b"/?../secret.txt",
+                   b"/#/../../secret.txt",
+                   b"/tree?/../../secret.txt", b"/%3f/../../secret.txt",
+                   b"/tree/page.txt?file=../../secret.txt",
+                   b"/tree/page.txt%3f/../../../secret.txt", b"/ ../secret.txt",
+                   b"/.. /secret.txt", b"/\t../secret.txt",
                    b"/tree/page.txt%0d%0aX-Injected:%20yes", b"/tree%0d%0aX-Injected:%20yes",
-                   b"/tree/sub%0d%0aX-Injected:%20yes%0d%0a%0d%0a", b"/tree/sub?%0d%0aX-Injected:%20yes",
-                   b"//tree", b"///tree", b"//tree/sub", b"/\\tree", b"//example.org/..", b"//example.org/%2e%2e/tree",
-                   b"//example.org/../tree", b"/%5cexample.org/..%2ftree", b"/tree//", b"//", b"///", b"/.//tree",
+                   b"/tree/sub%0d%0aX-Injected:%20yes%0d%0a%0d%0a",
+                   b"/tree/sub?%0d%0aX-Injected:%20yes",
+                   b"//tree", b"///tree", b"//tree/sub", b"/\\tree", b"//example.org/..",
+                   b"//example.org/%2e%2e/tree",
+                   b"//example.org/../tree", b"/%5cexample.org/..%2ftree", b"/tree//", b"//",
+                   b"///", b"/.//tree",
                    b"/%2f/tree", b"/%2ftree", b"//tree/..//tree"):
         yield target
     for byte in range(256):
