@@ -270,6 +270,36 @@ TEST_F(ServerDownloadTest, WhatIsAskedBehindItIsAnsweredByWhoeverHasItThen) {
   EXPECT_TRUE(ReceiveAnswer(download.client()).body == all_);
 }
 
+TEST_F(ServerDownloadTest, WhatItsRequestBringsAlongNeverBecomesARequest) {
+  StartServer(Listen());
+  const std::string body = HttpRequestTo("/small");
+  Download download(
+      server().address(),
+      absl::StrCat(HttpRequestTo("/file", absl::StrCat("Content-Length: ",
+                                                       body.size(), "\r\n")),
+                   body));
+  download.TakeSome();
+  MustReload();
+  download.TakeRest();
+  EXPECT_TRUE(download.body() == all_);
+  EXPECT_TRUE(download.client().Send(HttpRequestTo("/none")));
+  EXPECT_EQ(ReceiveAnswer(download.client()).status, 404);
+}
+
+TEST_F(ServerDownloadTest,
+       WhatIsSentBehindALastRequestCostsNothingOfItsAnswer) {
+  StartServer(Listen());
+  std::string requests = HttpRequestTo("/file", "Connection: close\r\n");
+  for (int i = 0; i < 1000; ++i) requests += HttpRequestTo("/small");
+  Download download(server().address(), requests);
+  download.TakeSome();
+  ReloadAll();
+  EXPECT_TRUE(download.client().Send(HttpRequestTo("/small")));
+  download.TakeRest();
+  EXPECT_TRUE(download.body() == all_);
+  EXPECT_EQ(download.client().ReceiveAll(), "");
+}
+
 TEST_F(ServerDownloadTest, ManyAreLeftToOneWorkerInTheEnd) {
   StartServer(Listen(), {"--workers=4"});
   std::list<Download> downloads;

@@ -24,6 +24,9 @@
 namespace baton {
 namespace {
 
+// Names that are looked at, whether they are listed or not.
+constexpr size_t kMaxLooks = 10 * kMaxDirectoryEntries;
+
 // Whoever renames directories all the time can make the kernel unsure whether
 // a ".." is still beneath the root: EAGAIN - openat2(2).
 constexpr int kMaxResolveAttempts = 8;
@@ -136,11 +139,15 @@ absl::StatusOr<DirectoryListing> ListDirectory(int root,
   absl::StatusOr<Directory> directory = OpenDirectory(root, folder);
   if (!directory.ok()) return directory.status();
   DirectoryListing listing;
-  while (true) {
+  for (size_t looked_at = 0;; ++looked_at) {
     errno = 0;
     const dirent* const item = readdir(directory->get());
     if (item == nullptr && errno != 0) return OpenError("readdir", path);
     if (item == nullptr) break;
+    if (looked_at == kMaxLooks) {
+      listing.truncated = true;
+      break;
+    }
     std::optional<DirectoryEntry> entry =
         Describe(root, folder, directory->get(), *item);
     if (!entry.has_value()) continue;

@@ -96,6 +96,8 @@ int FileCache::Open(FileEntry& entry, std::vector<int>* watches) {
                        on_open,
                        &entry.forms_[static_cast<size_t>(coding)]) == 0) {
       entry.has_neighbours_ = true;
+    } else {
+      entry.unserved_[static_cast<size_t>(coding)] = facts.stamp;
     }
   }
   return OpenServedFile(
@@ -135,8 +137,10 @@ bool FileCache::IsAsItWas(const FileEntry& entry) const {
             tree_.Look(NeighbourOf(entry.path_, coding), &now) == 0 &&
             now.kind == FileKind::kRegular;
         const auto& form = entry.Form(coding);
-        return form == nullptr ? !is_there
-                               : is_there && now.stamp == form->stamp;
+        const FileStamp& then =
+            form != nullptr ? form->stamp
+                            : entry.unserved_[static_cast<size_t>(coding)];
+        return (is_there ? now.stamp : FileStamp()) == then;
       });
 }
 

@@ -72,6 +72,8 @@ class FileEntry {
   std::string path_;                 // below the root
   std::vector<std::string> before_;  // none of them was there
   std::array<std::shared_ptr<const ServedFile>, kForms> forms_;
+  // Of neighbours that are there but can't be served.
+  std::array<FileStamp, kForms> unserved_;
   std::vector<int> watches_;
   int64_t looked_nanos_ = 0;
   bool has_neighbours_ = false;

@@ -89,7 +89,9 @@ absl::StatusOr<std::unique_ptr<FileSite>> FileSite::Open(
 }
 
 FileSite::FileSite(FileSiteOptions options, std::unique_ptr<FileTree> tree)
-    : options_(std::move(options)), tree_(std::move(tree)) {}
+    : options_(std::move(options)),
+      all_fields_(absl::StrCat(options_.file_fields, options_.fields)),
+      tree_(std::move(tree)) {}
 
 FileSite::Found FileSite::LookUp(absl::string_view url_path) {
   const std::optional<FilePath> path = DecodeFilePath(url_path);
@@ -97,7 +99,7 @@ FileSite::Found FileSite::LookUp(absl::string_view url_path) {
   if (path.has_value()) {
     if (cache_ == nullptr) {
       cache_ = std::make_unique<FileCache>(EventLoop::Current(), *tree_,
-                                           options_.fields);
+                                           all_fields_);
     }
     cache_->FollowRoot();
     // Other spellings of a path share its place, so nobody fills the cache with

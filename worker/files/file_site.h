@@ -24,6 +24,8 @@ struct FileSiteOptions {
   bool autoindex = false;
   // Added to each response: "Name: value\r\n" each.
   std::string fields = {};
+  // The same, to those alone that are a file or a listing.
+  std::string file_fields = {};
   // Paths of URLs. What is answered with 200 where nothing is, and what is
   // sent as the body of an error.
   std::string fallback = {};
@@ -80,6 +82,7 @@ class FileSite {
            const FileEntry** file, const std::vector<std::string>& before = {});
 
   const FileSiteOptions options_;
+  const std::string all_fields_;  // of a file
   const std::unique_ptr<FileTree> tree_;
   std::unique_ptr<FileCache> cache_;  // of the loop's thread, which makes it
 };

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "net/quote.h"
 #include "worker/files/file_path.h"
@@ -14,6 +15,10 @@
 
 namespace baton {
 namespace {
+
+// What a request for a file may end with; all others are of what is no request,
+// or of a route.
+constexpr int kErrors[] = {403, 404, 405, 412, 416, 500, 503};
 
 absl::Status Bad(absl::string_view why) {
   return absl::InvalidArgumentError(why);
@@ -32,14 +37,14 @@ bool IsOfTheFile(absl::string_view name) {
 
 // By the rules for what a handler sets.
 absl::Status AddField(absl::string_view name, absl::string_view value,
-                      FileSiteOptions& site) {
+                      std::string& fields) {
   HttpResponse response;
   response.Header(name, value);
   if (!response.failure().empty() || response.fields().empty() ||
       IsOfTheFile(name)) {
     return Bad("must be a field that a service may set");
   }
-  absl::StrAppend(&site.fields, response.fields());
+  absl::StrAppend(&fields, response.fields());
   return absl::OkStatus();
 }
 
@@ -82,8 +87,11 @@ absl::Status ReadErrorPage(absl::string_view text, FileSiteOptions& site) {
       absl::StrSplit(text, absl::MaxSplits(':', 1));
   int status = 0;
   if (!absl::StrContains(text, ':') ||
-      !absl::SimpleAtoi(parts.first, &status) || status < 400 || status > 599) {
-    return Bad("must be STATUS:PATH, with a status from 400 to 599");
+      !absl::SimpleAtoi(parts.first, &status) ||
+      std::find(std::begin(kErrors), std::end(kErrors), status) ==
+          std::end(kErrors)) {
+    return Bad(absl::StrCat("must be STATUS:PATH, with a status out of ",
+                            absl::StrJoin(kErrors, ", ")));
   }
   if (site.error_pages.contains(status)) {
     return Bad("there is another page for that status");
@@ -99,7 +107,8 @@ absl::Status ReadOption(absl::string_view name, const std::string& value,
     if (value != "0" && value != "1") return Bad("must be 0 or 1");
     site.autoindex = value == "1";
   }
-  if (name == "cache_control") return AddField("Cache-Control", value, site);
+  if (name == "cache_control")
+    return AddField("Cache-Control", value, site.file_fields);
   if (name == "header") return ReadHeader(value, site);
   if (name == "fallback") return ReadPage(value, site.fallback);
   if (name == "error_page") return ReadErrorPage(value, site);

@@ -57,8 +57,8 @@ TEST(FileOptionsTest, AllOfThem) {
                                      {"header", "X-A: c : d "},
                                      {"index", "index.html;index.htm"}});
   EXPECT_TRUE(site.autoindex);
-  EXPECT_EQ(site.fields,
-            "Cache-Control: public, max-age=60\r\nX-A: b\r\nX-A: c : d\r\n");
+  EXPECT_EQ(site.fields, "X-A: b\r\nX-A: c : d\r\n");
+  EXPECT_EQ(site.file_fields, "Cache-Control: public, max-age=60\r\n");
   EXPECT_EQ(site.fallback, "/index.html");
   EXPECT_EQ(site.error_pages.at(404), "/404.html");
   EXPECT_EQ(site.error_pages.at(503), "/a%20b");
@@ -68,9 +68,10 @@ TEST(FileOptionsTest, AllOfThem) {
 
 TEST(FileOptionsTest, AnErrorNamesTheOptionAndItsValue) {
   EXPECT_EQ(ErrorOf("autoindex", "yes"), "autoindex=\"yes\": must be 0 or 1");
-  EXPECT_EQ(ErrorOf("error_page", "404"),
-            "error_page=\"404\": must be STATUS:PATH, with a status from 400 "
-            "to 599");
+  EXPECT_EQ(
+      ErrorOf("error_page", "404"),
+      "error_page=\"404\": must be STATUS:PATH, with a status out of 403, "
+      "404, 405, 412, 416, 500, 503");
   EXPECT_EQ(ErrorOf("error_page", "404:x"),
             "error_page=\"404:x\": must be the path of a URL, such as "
             "/index.html");

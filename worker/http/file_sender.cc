@@ -17,6 +17,7 @@ namespace {
 struct Rest {
   const FileBody* body;
   bool close = false;
+  bool movable = true;
   const PendingAccess* access;
   size_t next = 0;
 
@@ -48,14 +49,15 @@ Task<IoError> SendRest(Connection* conn, Rest rest) {
       if (sent != IoError::kOk) co_return sent;
       text.clear();
     }
-    if (rest.HasMore()) {
+    if (rest.movable && rest.HasMore()) {
       Remember(*conn, rest);
     } else if (remembered) {
       conn->ForgetState();
     }
-    remembered = rest.HasMore();
-    const IoError sent = co_await conn->WriteFile(
-        rest.body->file->get(), part.offset, part.size, {.movable = true});
+    remembered = rest.movable && rest.HasMore();
+    const IoError sent =
+        co_await conn->WriteFile(rest.body->file->get(), part.offset, part.size,
+                                 {.movable = rest.movable});
     if (sent != IoError::kOk) co_return sent;
   }
   if (remembered) conn->ForgetState();
@@ -120,9 +122,12 @@ absl::StatusOr<HttpRest> HttpRest::Decode(uint32_t version,
 }
 
 Task<IoError> SendFileBody(Connection* conn, absl::string_view head,
-                           const FileBody* body, bool close,
+                           const FileBody* body, HttpFraming framing,
                            PendingAccess* access) {
-  const Rest rest = {.body = body, .close = close, .access = access};
+  const Rest rest = {.body = body,
+                     .close = framing.close,
+                     .movable = framing.request_ended,
+                     .access = access};
   IoError sent = co_await conn->WriteMore(head);
   if (sent == IoError::kOk) sent = co_await SendRest(conn, rest);
   // Who has the connection now logs it.
@@ -148,8 +153,8 @@ Task<bool> SendRestOfFile(Connection* conn) {
   const Rest rest = {.body = &body, .close = state.close, .access = &access};
   const IoError sent = co_await SendRest(conn, rest);
   if (sent != IoError::kDraining) access.Log(*conn);
-  // As behind any other response: unread bytes would make the close a reset.
-  if (sent == IoError::kOk && state.close && !conn->unread().empty()) {
+  // More may have come, or be on its way: that would make the close a reset.
+  if (sent == IoError::kOk && state.close) {
     co_await internal::LingeringClose(conn);
   }
   co_return sent == IoError::kOk && !state.close;

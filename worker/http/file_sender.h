@@ -15,6 +15,7 @@
 #include "net/task.h"
 #include "worker/http/access_entry.h"
 #include "worker/http/file_body.h"
+#include "worker/http/http_compose.h"
 
 namespace baton {
 
@@ -36,11 +37,11 @@ struct HttpRest {
 };
 
 // Sends `head`, like Connection::Write, and `body`, which is not empty and
-// stays until it is sent. `close`: what is to become of the connection then,
+// stays until it is sent. `framing` says what becomes of the connection then,
 // and `access` what is to be logged, wherever that is. kDraining: another
 // worker has it.
 Task<IoError> SendFileBody(Connection* conn, absl::string_view head,
-                           const FileBody* body, bool close,
+                           const FileBody* body, HttpFraming framing,
                            PendingAccess* access);
 
 // Sends the rest of a body with which the connection came, if it did. False:

@@ -95,9 +95,9 @@ Task<IoError> SendResponse(Connection* conn, const HttpResponse* response,
                               HttpWorker::Current());
   access->OnHead(*conn, head.size());
   if (response->file() != nullptr && !framing.head_only &&
-      response->body_size() > 0) {
-    const IoError sent_file = co_await SendFileBody(
-        conn, head, response->file(), framing.close, access);
+      HttpStatusHasBody(response->status()) && response->body_size() > 0) {
+    const IoError sent_file =
+        co_await SendFileBody(conn, head, response->file(), framing, access);
     co_return sent_file;
   }
   if (framing.head_only || !HttpStatusHasBody(response->status())) body = {};

@@ -31,6 +31,9 @@ struct HttpFraming {
   bool says_keep_alive = false;  // to HTTP/1.0 clients
   bool server_header = true;
   Length length = Length::kKnown;
+  // Nothing of the request is still to be read: another worker, which knows
+  // nothing of it, may go on with the response.
+  bool request_ended = true;
 };
 
 // Of the answer to `head`. `close`: what the server wants, whatever the client

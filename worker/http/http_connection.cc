@@ -302,7 +302,7 @@ Task<bool> GoOn(Connection* conn, Batch batch) {
     if (large.IsFile()) {
       sent = co_await SendFileBody(
           conn, {ConnectionTable::Current().scratch(), batch.size}, &large.file,
-          large.framing.close, &large.access);
+          large.framing, &large.access);
     } else {
       sent = co_await SendResponse(conn, &*large.response, large.framing,
                                    &large.access);
@@ -331,7 +331,11 @@ Task<> ServeHttp(Connection conn) {
     if (batch.size > 0 && !batch.BeginsFile()) {
       const IoError sent = co_await conn.Write(
           {ConnectionTable::Current().scratch(), batch.size});
-      if (sent != IoError::kOk) co_return;
+      if (sent != IoError::kOk) {
+        // It is counted, too.
+        if (batch.large != nullptr) batch.large->access.Log(conn);
+        co_return;
+      }
     }
     if (batch.large == nullptr) {
       if (batch.next == Batch::Next::kRead) continue;

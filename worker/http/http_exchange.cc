@@ -173,9 +173,11 @@ Task<bool> HttpExchange::Finish(bool close) {
 }
 
 HttpFraming HttpExchange::Framing() const {
-  return FramingFor(owned_.head(),
-                    conn_->draining() || rejected_ != 0 || !MaySkipBody(),
-                    listener_.server_header);
+  HttpFraming framing = FramingFor(
+      owned_.head(), conn_->draining() || rejected_ != 0 || !MaySkipBody(),
+      listener_.server_header);
+  framing.request_ended = body_ended_;
+  return framing;
 }
 
 Task<bool> HttpExchange::Respond(HttpResponse response) {

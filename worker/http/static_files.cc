@@ -184,15 +184,12 @@ Task<HttpResponse> StaticFiles::AnswerSlowly(const HttpHead* head,
       co_await Offload({.name = "list directory"}, ListingPage, std::move(root),
                        std::move(found.path));
   if (!page.ok()) {
-    HttpResponse failed(page.status());
-    if (failed.status() == 404 || failed.status() == 403) {
-      co_return Error(failed.status());
-    }
-    failed.KnownFields(site_->options().fields);
-    co_return failed;
+    const HttpResponse failed(page.status());
+    co_return Error(failed.status());
   }
   HttpResponse listing = HttpResponse::Html(*std::move(page));
-  listing.KnownFields(site_->options().fields);
+  listing.KnownFields(site_->options().file_fields)
+      .KnownFields(site_->options().fields);
   co_return listing;
 }
 
