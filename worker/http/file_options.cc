@@ -59,7 +59,7 @@ absl::Status ReadHeader(absl::string_view text, FileSiteOptions& site) {
   const size_t colon = text.find(':');
   if (colon == absl::string_view::npos) return Bad("must be NAME:VALUE");
   return AddField(text.substr(0, colon), WithoutBlanks(text.substr(colon + 1)),
-                  site);
+                  site.fields);
 }
 
 absl::Status ReadIndexes(absl::string_view text, FileSiteOptions& site) {
