@@ -100,7 +100,8 @@ HttpResponse NotModified(const Served& file) {
   return response;
 }
 
-absl::StatusOr<std::string> ListingPage(UniqueFd root, std::string path) {
+absl::StatusOr<std::string> ListingPage(UniqueFd root,
+                                        const std::string& path) {
   absl::StatusOr<DirectoryListing> listing = ListDirectory(root.get(), path);
   if (!listing.ok()) return listing.status();
   return DirectoryPage(path.empty() ? "/" : absl::StrCat("/", path, "/"),
