@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "master/process.h"
 #include "nlohmann/json.hpp"
 #include "tests/chaos_sockets.h"
 #include "tests/files_fixture.h"
@@ -279,6 +280,40 @@ TEST_F(ServerFilesFaultTest, ARootThatCannotBeReadIsNoReasonToStop) {
                           "/none\n--workers=1"));
   MustReload();
   EXPECT_EQ(Status()["listeners"].size(), 1u);
+}
+
+// The master may read all of it, but it is not the master that serves it.
+TEST_F(ServerFilesFaultTest, WhatTheUserOfTheWorkersMayNotRead) {
+  // Root of a user namespace that has no other user is not enough.
+  auto dropped = Process::Fork([] { return setuid(65534); });
+  ASSERT_TRUE(dropped.ok());
+  if (!dropped->WaitAndReap().clean()) GTEST_SKIP() << "needs root";
+  Write("f", "text");
+  Write("a.css", "plain");
+  Write("a.css.gz", kSecret);
+  Write("file", kSecret);
+  Write("folder/f", kSecret);
+  WriteInPlace(folder() + "/closed/f", kSecret);
+  ASSERT_EQ(chmod(folder().c_str(), 0755), 0);
+  for (const std::string& path :
+       {At("a.css.gz"), At("file"), At("folder"), folder() + "/closed"}) {
+    ASSERT_EQ(chmod(path.c_str(), 0700), 0);
+  }
+  Serve("autoindex=1", "--user=nobody");
+  for (const char* path : {"/file", "/folder/f", "/folder/"}) {
+    EXPECT_EQ(Get(path).status, 403) << path;
+  }
+  EXPECT_EQ(Get("/a.css", "Accept-Encoding: gzip\r\n").body, "plain");
+  const std::string flags =
+      absl::StrCat("--listen=http://127.0.0.1:0?root=", folder(), "/closed");
+  WriteFlags(flags + "\n--user=nobody");
+  const Json finished = Reload();
+  EXPECT_EQ(finished.value("outcome", ""), "rejected");
+  EXPECT_THAT(finished.value("reason", ""), HasSubstr("/closed\": search"));
+  EXPECT_EQ(Get("/f").body, "text");
+  const Finished start = RunServer({flags, "--user=nobody"});
+  EXPECT_EQ(start.exit_code, 1);
+  EXPECT_THAT(start.err, HasSubstr("search directory"));
 }
 
 struct BadOption {
