@@ -95,7 +95,8 @@ class FileSenderTest : public ::testing::Test {
   }
 
   // The whole stream, of which a first worker sends `window` bytes and a second
-  // one the rest, unless it can't be moved there. `closed`: in the end.
+  // one the rest, unless it can't be moved there. `closed`: in the end, for
+  // more to be written at least.
   struct Moved {
     std::string bytes;
     bool moved = false;
@@ -113,7 +114,7 @@ class FileSenderTest : public ::testing::Test {
                 std::move(file));
     result.moved = true;
     result.bytes += second.Received();
-    result.closed = second.closed();
+    result.closed = second.closed() || second.write_closed();
     return result;
   }
   // Wherever it is cut, the client gets the same. How often it was moved.
