@@ -17,7 +17,6 @@ namespace {
 struct Rest {
   const FileBody* body;
   bool close = false;
-  bool movable = true;
   const PendingAccess* access;
   size_t next = 0;
 
@@ -35,36 +34,6 @@ void Remember(Connection& conn, const Rest& rest) {
       rest.body->parts.end());
   state.after = rest.body->after;
   state.access = rest.access;
-}
-
-Task<IoError> SendRest(Connection* conn, Rest rest) {
-  std::string text;
-  bool remembered = false;
-  while (rest.next < rest.body->parts.size()) {
-    const FileBody::Part& part = rest.body->parts[rest.next++];
-    text += part.before;
-    if (part.size == 0) continue;
-    if (!text.empty()) {
-      const IoError sent = co_await conn->WriteMore(text);
-      if (sent != IoError::kOk) co_return sent;
-      text.clear();
-    }
-    if (rest.movable && rest.HasMore()) {
-      Remember(*conn, rest);
-    } else if (remembered) {
-      conn->ForgetState();
-    }
-    remembered = rest.movable && rest.HasMore();
-    const IoError sent =
-        co_await conn->WriteFile(rest.body->file->get(), part.offset, part.size,
-                                 {.movable = rest.movable});
-    if (sent != IoError::kOk) co_return sent;
-  }
-  if (remembered) conn->ForgetState();
-  text += rest.body->after;
-  if (text.empty()) co_return IoError::kOk;
-  const IoError sent = co_await conn->Write(text);
-  co_return sent;
 }
 
 // An offset or size of a file; what is none fails the reader.
@@ -124,14 +93,35 @@ absl::StatusOr<HttpRest> HttpRest::Decode(uint32_t version,
 Task<IoError> SendFileBody(Connection* conn, absl::string_view head,
                            const FileBody* body, HttpFraming framing,
                            PendingAccess* access) {
-  const Rest rest = {.body = body,
-                     .close = framing.close,
-                     .movable = framing.request_ended,
-                     .access = access};
-  IoError sent = co_await conn->WriteMore(head);
-  if (sent == IoError::kOk) sent = co_await SendRest(conn, rest);
+  Rest rest = {.body = body, .close = framing.close, .access = access};
+  IoError sent = IoError::kOk;
+  if (!head.empty()) sent = co_await conn->WriteMore(head);
+  std::string text;
+  bool remembered = false;
+  while (sent == IoError::kOk && rest.next < body->parts.size()) {
+    const FileBody::Part& part = body->parts[rest.next++];
+    text += part.before;
+    if (part.size == 0) continue;
+    if (!text.empty()) {
+      sent = co_await conn->WriteMore(text);
+      if (sent != IoError::kOk) break;
+      text.clear();
+    }
+    if (framing.request_ended && rest.HasMore()) {
+      Remember(*conn, rest);
+      remembered = true;
+    } else if (std::exchange(remembered, false)) {
+      conn->ForgetState();
+    }
+    sent = co_await conn->WriteFile(body->file->get(), part.offset, part.size,
+                                    {.movable = framing.request_ended});
+  }
   // Who has the connection now logs it.
-  if (sent != IoError::kDraining) access->Log(*conn);
+  if (sent == IoError::kDraining) co_return sent;
+  if (remembered) conn->ForgetState();
+  text += body->after;
+  if (sent == IoError::kOk && !text.empty()) sent = co_await conn->Write(text);
+  access->Log(*conn);
   co_return sent;
 }
 
@@ -150,9 +140,9 @@ Task<bool> SendRestOfFile(Connection* conn) {
   PendingAccess access = PendingAccess::Decode(
       *static_cast<const HttpListener*>(conn->service_data()),
       state.access_blob);
-  const Rest rest = {.body = &body, .close = state.close, .access = &access};
-  const IoError sent = co_await SendRest(conn, rest);
-  if (sent != IoError::kDraining) access.Log(*conn);
+  const HttpFraming framing = {.close = state.close};
+  const IoError sent =
+      co_await SendFileBody(conn, absl::string_view(), &body, framing, &access);
   // More may have come, or be on its way: that would make the close a reset.
   if (sent == IoError::kOk && state.close) {
     co_await internal::LingeringClose(conn);

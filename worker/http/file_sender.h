@@ -36,10 +36,10 @@ struct HttpRest {
   std::string access_blob;
 };
 
-// Sends `head`, like Connection::Write, and `body`, which is not empty and
-// stays until it is sent. `framing` says what becomes of the connection then,
-// and `access` what is to be logged, wherever that is. kDraining: another
-// worker has it.
+// Sends `head`, if there is one, like Connection::Write, and `body`, which is
+// not empty and stays until it is sent. `framing` says what becomes of the
+// connection then, and `access` what is to be logged, wherever that is.
+// kDraining: another worker has it.
 Task<IoError> SendFileBody(Connection* conn, absl::string_view head,
                            const FileBody* body, HttpFraming framing,
                            PendingAccess* access);

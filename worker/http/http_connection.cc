@@ -150,12 +150,12 @@ class BatchAnswerer {
     worker_.counters().response_bytes.Add(static_cast<uint64_t>(file->size()));
     at_ = ComposeOkHead(file->ok_fields, framing, worker_, at_);
     if (!framing.head_only && !file->in_memory()) {
-      batch.large = std::make_unique<LargeResponse>(
-          LargeResponse{.response = std::nullopt,
-                        .file = WholeFile(file),
-                        .framing = framing,
-                        .access = {listener_, request, 200, now_}});
+      batch.large = std::make_unique<LargeResponse>();
+      batch.large->framing = framing;
+      batch.large->access = {listener_, request, 200, now_};
       batch.large->access.OnHead(conn_, static_cast<size_t>(at_ - begin_));
+      batch.large->file.file = {file, &file->fd};
+      batch.large->file.parts.emplace_back().size = file->size();
       return;
     }
     const size_t size = framing.head_only ? 0 : file->content.size();

@@ -110,12 +110,6 @@ absl::StatusOr<std::string> ListingPage(UniqueFd root,
 
 }  // namespace
 
-FileBody WholeFile(const Served& file) {
-  FileBody body = {.file = {file, &file->fd}, .parts = {}, .after = {}};
-  body.parts.push_back({.before = {}, .offset = 0, .size = file->size()});
-  return body;
-}
-
 const Served* StaticFiles::FindSimple(const HttpHead& head,
                                       const FileConditions& conditions) {
   if (conditions.any_but_coding || !IsGetOrHead(head)) return nullptr;

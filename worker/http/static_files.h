@@ -14,14 +14,10 @@
 #include "worker/files/file_site.h"
 #include "worker/files/preconditions.h"
 #include "worker/files/served_file.h"
-#include "worker/http/file_body.h"
 #include "worker/http/http_head.h"
 #include "worker/http/http_response.h"
 
 namespace baton {
-
-// All of a file that is not in memory.
-FileBody WholeFile(const std::shared_ptr<const ServedFile>& file);
 
 class StaticFiles {
  public:
