@@ -39,12 +39,14 @@ pre { overflow-x: auto; padding: .9rem 1rem; border: 1px solid var(--line);
 </head>
 <body>
 <h1>baton is running</h1>
-<p>This HTTP listener has no routes yet, so it shows this page.</p>
+<p>This HTTP listener has no files and no routes yet, so it shows this page.</p>
 <dl>
 <dt>listener</dt><dd>$LISTENER</dd>
 <dt>answered by</dt><dd>worker process $PID</dd>
 </dl>
-<h2>Next: a route of your own</h2>
+<h2>Next: a folder of files</h2>
+<pre>--listen='http://0.0.0.0:8080?root=public&amp;autoindex=1'</pre>
+<h2>Or a route of your own</h2>
 <pre>#include "baton.h"
 
 baton::HttpResponse Hello(const baton::HttpRequest&amp; request) {
