@@ -35,7 +35,7 @@ HttpResponse Large(const HttpRequest& /*request*/) {
 HttpResponse Tagged(const HttpRequest& request) {
   return HttpResponse::Text(request.id());
 }
-Task<HttpResponse> Slow(HttpCall call) {
+Task<HttpResponse> Slow(HttpCall /*call*/) {
   const IoError slept = co_await Sleep(absl::Seconds(2));
   if (slept != IoError::kOk) co_return HttpResponse(503);
   co_return HttpResponse::Text("slow");
