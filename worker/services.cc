@@ -93,6 +93,7 @@ absl::Status StreamService::CheckOptions(const ListenUrl& url) const {
     const auto option = options_.find(name);
     if (option == options_.end()) {
       std::vector<absl::string_view> known;
+      known.reserve(options_.size());
       for (const auto& [known_name, unused] : options_) {
         known.push_back(known_name);
       }
