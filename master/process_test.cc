@@ -4,21 +4,23 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <thread>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "glog/logging.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "net/event_loop.h"
+#include "net/testing/descriptor_limit.h"
 
 namespace baton {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 // Ends when it is killed.
 int Forever() {
@@ -85,12 +87,11 @@ TEST(ProcessTest, WhatWasPrintedBeforeTheForkAppearsOnce) {
 }
 
 TEST(ProcessTest, AChildThatCannotBeWatchedIsNotLeftBehind) {
-  rlimit before;
-  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
-  const rlimit none{3, before.rlim_max};  // 0, 1 and 2 are in use
-  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
-  auto process = Process::Fork([] { return Forever(); });
-  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  absl::StatusOr<Process> process = absl::UnknownError("not yet");
+  {
+    const testing::DescriptorLimit limit(3);  // 0, 1 and 2 are in use
+    process = Process::Fork([] { return Forever(); });
+  }
   ASSERT_FALSE(process.ok());
   EXPECT_THAT(std::string(process.status().message()), HasSubstr("pidfd_open"));
   siginfo_t info;
@@ -149,7 +150,7 @@ TEST(ProcessTest, StrangersAreReapedAndKnownChildrenLeftAlone) {
   EXPECT_EQ(subreaper->WaitAndReap(), ExitStatus::Exited(0));
 }
 
-using ProcessDeathTest = testing::Test;
+using ProcessDeathTest = ::testing::Test;
 
 TEST(ProcessDeathTest, ASecondThreadIsABug) {
   EXPECT_DEATH(

@@ -7,7 +7,6 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -15,12 +14,14 @@
 #include <cstddef>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "glog/logging.h"
 #include "gtest/gtest.h"
 #include "net/clock.h"
+#include "net/testing/descriptor_limit.h"
 
 namespace baton {
 namespace {
@@ -134,12 +135,8 @@ TEST_F(AcceptorTest, AtTheLimitTheQueueWaits) {
 // No descriptor left: no spinning, no lost edge (accept(2), EMFILE).
 TEST_F(AcceptorTest, OutOfDescriptorsItPausesAndComesBackByTimer) {
   Connect(2);
-  rlimit old{};
-  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &old), 0);
-  const UniqueFd probe(dup(0));
-  rlimit none = old;
-  none.rlim_cur = static_cast<rlim_t>(probe.get());  // all below are in use
-  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  std::optional<testing::DescriptorLimit> limit;
+  limit.emplace(UniqueFd(dup(0)).get());  // all below are in use
   Run();
   EXPECT_TRUE(accepted_.empty());
   EXPECT_TRUE(acceptor_->paused());
@@ -149,7 +146,7 @@ TEST_F(AcceptorTest, OutOfDescriptorsItPausesAndComesBackByTimer) {
   clock_.Advance(Acceptor::kRetry + absl::Milliseconds(10));
   Run();
   EXPECT_EQ(counters_.accept_pauses.value(), 2u);
-  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &old), 0);
+  limit.reset();
   clock_.Advance(Acceptor::kRetry + absl::Milliseconds(10));
   Run();
   EXPECT_EQ(accepted_.size(), 2u);
@@ -194,7 +191,7 @@ TEST_F(AcceptorTest, AnErrorOfTheSocketPausesInsteadOfSpinning) {
 TEST_F(AcceptorTest, AllErrorsOfOneConnectionInATurnPause) {
   for (const uint16_t error : {EPERM, ECONNABORTED, EHOSTUNREACH}) {
     Connect(1);  // an edge for each child: they share our epoll set
-    EXPECT_EXIT(TurnWithFailingAccepts(error), testing::ExitedWithCode(0), "")
+    EXPECT_EXIT(TurnWithFailingAccepts(error), ::testing::ExitedWithCode(0), "")
         << error;
   }
 }

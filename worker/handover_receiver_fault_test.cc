@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -15,6 +14,7 @@
 #include "net/connection.h"
 #include "net/fd_channel.h"
 #include "net/open_fds.h"
+#include "net/testing/descriptor_limit.h"
 #include "net/unique_fd.h"
 #include "worker/handover_messages.h"
 #include "worker/handover_receiver.h"
@@ -23,23 +23,11 @@
 namespace baton {
 namespace {
 
+using testing::DescriptorLimit;
+
 constexpr HandoverResult kTaken = HandoverResult::kTaken;
 constexpr HandoverResult kLater = HandoverResult::kLater;
 constexpr HandoverResult kRefused = HandoverResult::kRefused;
-
-// While it lives, new descriptors fit below `limit` only.
-class DescriptorLimit {
- public:
-  explicit DescriptorLimit(rlim_t limit) {
-    PCHECK(getrlimit(RLIMIT_NOFILE, &before_) == 0);
-    const rlimit low = {limit, before_.rlim_max};
-    PCHECK(setrlimit(RLIMIT_NOFILE, &low) == 0);
-  }
-  ~DescriptorLimit() { PCHECK(setrlimit(RLIMIT_NOFILE, &before_) == 0); }
-
- private:
-  rlimit before_{};
-};
 
 TEST_F(HandoverReceiverTest, WithoutRoomForDescriptorsAllOfThemComeLater) {
   Start();

@@ -32,32 +32,28 @@ const std::shared_ptr<const ServedFile>& FileEntry::ChooseAmongAll(
   return Form(chosen);
 }
 
-FileCache::FileCache(EventLoop& loop, FileTree& tree,
+void FileEntry::OnChange() { cache_.Forget(*this); }
+
+FileCache::FileCache(EventLoop& loop, FileTree& tree, FileWatch* watch,
                      absl::string_view more_fields)
     : loop_(loop),
       tree_(tree),
       more_fields_(more_fields),
-      watch_(loop, [this](int watch) { OnChange(watch); }),
+      watch_(watch),
       max_descriptors_(MaxDescriptors()),
       root_looked_nanos_(loop.now_nanos()) {}
 
 int FileCache::Load(absl::string_view url_path, const std::string& path,
                     const FileEntry** entry, std::vector<std::string> before) {
-  FileEntry made;
-  made.url_path_ = std::string(url_path);
-  made.path_ = path;
-  made.before_ = std::move(before);
-  std::vector<int> watches;
-  const int error = Open(made, &watches);
-  if (error != 0) {
-    for (const int watch : watches) {
-      if (!by_watch_.contains(watch)) watch_.Remove(watch);
-    }
+  const auto it = entries_.emplace(entries_.end(), *this);
+  it->url_path_ = std::string(url_path);
+  it->path_ = path;
+  it->before_ = std::move(before);
+  if (const int error = Open(*it); error != 0) {
+    Drop(it);
     return error;
   }
-  const auto it = entries_.insert(entries_.end(), std::move(made));
-  // Before the old one is forgotten, whose watches may be the same.
-  Watch(*it, watches);
+  // Only now, so that what both watch stays watched.
   if (const auto old = by_url_path_.find(it->url_path_);
       old != by_url_path_.end()) {
     Forget(*old->second);
@@ -70,7 +66,7 @@ int FileCache::Load(absl::string_view url_path, const std::string& path,
   return 0;
 }
 
-int FileCache::Open(FileEntry& entry, std::vector<int>* watches) {
+int FileCache::Open(FileEntry& entry) {
   entry.looked_nanos_ = loop_.now_nanos();
   // First, so that what is not there costs one look.
   FileFacts named;
@@ -78,9 +74,9 @@ int FileCache::Open(FileEntry& entry, std::vector<int>* watches) {
     return error;
   }
   if (named.kind != FileKind::kRegular) return EISDIR;
-  const auto on_open = [this, watches](int fd) {
-    const int watch = watch_.Add(fd);
-    if (watch != FileWatch::kNone) watches->push_back(watch);
+  const auto on_open = [this, &entry](int fd) {
+    // Where that fails, looking must do.
+    if (watch_ != nullptr) (void)watch_->Watch(fd, entry);
   };
   for (const ContentCoding coding : kNeighbours) {
     FileFacts facts;
@@ -178,25 +174,17 @@ void FileCache::MakeRoom() {
   }
 }
 
-void FileCache::Watch(FileEntry& entry, const std::vector<int>& watches) {
-  entry.watches_ = watches;
-  for (const int watch : watches) by_watch_[watch].push_back(&entry);
-}
-
 void FileCache::Forget(FileEntry& entry) {
   Account(entry, /*add=*/false);
-  for (const int watch : entry.watches_) {
-    const auto it = by_watch_.find(watch);
-    if (it == by_watch_.end()) continue;
-    std::erase(it->second, &entry);
-    if (!it->second.empty()) continue;
-    by_watch_.erase(it);
-    watch_.Remove(watch);
-  }
   const auto found = by_url_path_.find(entry.url_path_);
   const Entries::iterator at = found->second;
   by_url_path_.erase(found);
-  entries_.erase(at);
+  Drop(at);
+}
+
+void FileCache::Drop(Entries::iterator entry) {
+  if (watch_ != nullptr) watch_->Forget(*entry);
+  entries_.erase(entry);
 }
 
 void FileCache::CloseSpare() {
@@ -213,15 +201,6 @@ void FileCache::CloseSpare() {
 
 void FileCache::ForgetAll() {
   while (!entries_.empty()) Forget(entries_.front());
-}
-
-void FileCache::OnChange(int watch) {
-  if (watch == FileWatch::kAll) return ForgetAll();
-  while (true) {
-    const auto it = by_watch_.find(watch);
-    if (it == by_watch_.end()) return;
-    Forget(*it->second.front());
-  }
 }
 
 }  // namespace baton

@@ -47,9 +47,14 @@
 
 namespace baton {
 
+class FileCache;
+
 // What a path leads to: a file in all the codings that there are of it.
-class FileEntry {
+class FileEntry final : private FileWatch::Watcher {
  public:
+  // For FileCache, which makes them.
+  explicit FileEntry(FileCache& cache) : cache_(cache) {}
+
   const std::shared_ptr<const ServedFile>& Form(ContentCoding coding) const {
     return forms_[static_cast<size_t>(coding)];
   }
@@ -65,16 +70,17 @@ class FileEntry {
   friend class FileCache;
   static constexpr size_t kForms = 3;
 
+  void OnChange() override;
   const std::shared_ptr<const ServedFile>& ChooseAmongAll(
       std::optional<absl::string_view> accept_encoding) const;
 
+  FileCache& cache_;
   std::string url_path_;
   std::string path_;                 // below the root
   std::vector<std::string> before_;  // none of them was there
   std::array<std::shared_ptr<const ServedFile>, kForms> forms_;
   // Of neighbours that are there but can't be served.
   std::array<FileStamp, kForms> unserved_;
-  std::vector<int> watches_;
   int64_t looked_nanos_ = 0;
   bool has_neighbours_ = false;
   bool used_ = false;  // since the hand was here
@@ -87,8 +93,11 @@ class FileCache {
   static constexpr size_t kMaxDescriptors = 256;
   static constexpr absl::Duration kLookInterval = absl::Seconds(1);
 
-  // `more_fields`: ServedFileOptions. All outlive the cache.
-  FileCache(EventLoop& loop, FileTree& tree, absl::string_view more_fields);
+  // `watch` may be null: then it only looks. `more_fields`: ServedFileOptions.
+  // All outlive the cache.
+  FileCache(EventLoop& loop, FileTree& tree, FileWatch* watch,
+            absl::string_view more_fields);
+  ~FileCache() { ForgetAll(); }
   FileCache(const FileCache&) = delete;
   FileCache& operator=(const FileCache&) = delete;
 
@@ -122,26 +131,25 @@ class FileCache {
   size_t descriptors() const { return descriptors_; }
 
  private:
+  friend class FileEntry;
   using Entries = std::list<FileEntry>;
   static constexpr int64_t kLookNanos = 1'000'000'000;
 
   const FileEntry* LookAgain(FileEntry& entry);
   bool IsAsItWas(const FileEntry& entry) const;
-  int Open(FileEntry& entry, std::vector<int>* watches);
+  int Open(FileEntry& entry);
   void Account(const FileEntry& entry, bool add);
   void MakeRoom();
-  void Watch(FileEntry& entry, const std::vector<int>& watches);
   void Forget(FileEntry& entry);
   void ForgetAll();
-  void OnChange(int watch);
+  void Drop(Entries::iterator entry);
 
   EventLoop& loop_;
   FileTree& tree_;
   const absl::string_view more_fields_;
-  FileWatch watch_;
+  FileWatch* const watch_;
   Entries entries_;  // the next one to be looked at by the hand first
   absl::flat_hash_map<absl::string_view, Entries::iterator> by_url_path_;
-  absl::flat_hash_map<int, std::vector<FileEntry*>> by_watch_;
   const size_t max_descriptors_;
   size_t memory_ = 0;
   size_t descriptors_ = 0;

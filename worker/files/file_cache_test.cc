@@ -16,16 +16,18 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "glog/logging.h"
 #include "gtest/gtest.h"
 #include "net/clock.h"
 #include "net/event_loop.h"
+#include "net/testing/descriptor_limit.h"
 #include "net/unique_fd.h"
+#include "worker/files/file_watch.h"
 #include "worker/files/testing/test_folder.h"
 
 namespace baton {
 namespace {
 
+using testing::DescriptorLimit;
 using testing::TestFolder;
 
 constexpr size_t kLarge = ServedFile::kMaxInMemory + 1;
@@ -34,22 +36,6 @@ size_t OpenDescriptors() {
   const std::filesystem::directory_iterator begin("/proc/self/fd");
   return static_cast<size_t>(std::distance(begin, {}));
 }
-
-// Of the process, while this lives.
-class DescriptorLimit {
- public:
-  explicit DescriptorLimit(rlim_t limit) {
-    PCHECK(getrlimit(RLIMIT_NOFILE, &before_) == 0);
-    const rlimit now = {.rlim_cur = limit, .rlim_max = before_.rlim_max};
-    PCHECK(setrlimit(RLIMIT_NOFILE, &now) == 0);
-  }
-  ~DescriptorLimit() { PCHECK(setrlimit(RLIMIT_NOFILE, &before_) == 0); }
-  DescriptorLimit(const DescriptorLimit&) = delete;
-  DescriptorLimit& operator=(const DescriptorLimit&) = delete;
-
- private:
-  rlimit before_ = {};
-};
 
 class FileCacheTest : public ::testing::Test {
  protected:
@@ -75,22 +61,18 @@ class FileCacheTest : public ::testing::Test {
     clock_.Advance(by);
     Turn();
   }
-  // So that only looking tells of changes: there was no descriptor for more.
+  // So that only looking tells of changes.
   void GoWithoutWatches() {
-    const DescriptorLimit limit(1024);
-    std::vector<UniqueFd> all;
-    do {
-      all.emplace_back(open("/dev/null", O_RDONLY | O_CLOEXEC));
-    } while (all.back());
-    cache_ = std::make_unique<FileCache>(*loop_, *tree_, "");
+    cache_ = std::make_unique<FileCache>(*loop_, *tree_, nullptr, "");
   }
 
   TestFolder folder_;
   SimulatedClock clock_;
   std::unique_ptr<EventLoop> loop_ = EventLoop::Create(&clock_).value();
+  FileWatch watch_;
   std::unique_ptr<FileTree> tree_ = FileTree::Open(folder_.path()).value();
   std::unique_ptr<FileCache> cache_ =
-      std::make_unique<FileCache>(*loop_, *tree_, "X-A: b\r\n");
+      std::make_unique<FileCache>(*loop_, *tree_, &watch_, "X-A: b\r\n");
 };
 
 TEST_F(FileCacheTest, RemembersWhatWasLoaded) {
@@ -239,6 +221,26 @@ TEST_F(FileCacheTest, WhatTheKernelDoesNotTellOfIsFoundByLooking) {
   EXPECT_EQ(Get("link"), "2");
 }
 
+TEST_F(FileCacheTest, CachesOfTheSameFilesShareAWatch) {
+  folder_.Write("a", "1");
+  folder_.Write("b", "1");
+  auto other = std::make_unique<FileCache>(*loop_, *tree_, &watch_, "");
+  const FileEntry* entry = nullptr;
+  for (const char* const name : {"a", "b"}) {
+    Load(name);
+    ASSERT_EQ(other->Load(absl::StrCat("/", name), name, &entry), 0);
+  }
+  folder_.Write("a", "2");
+  Turn();
+  EXPECT_EQ(Find("a"), nullptr);
+  EXPECT_EQ(other->Find("/a"), nullptr);
+  EXPECT_NE(other->Find("/b"), nullptr);
+  other.reset();
+  folder_.Write("b", "2");
+  Turn();
+  EXPECT_EQ(Find("b"), nullptr) << "still watched, for this one";
+}
+
 TEST_F(FileCacheTest, WithoutWatchesItLooks) {
   folder_.Write("a", "1");
   folder_.Write("b", "1");
@@ -279,7 +281,7 @@ TEST_F(FileCacheTest, ARootThatMovesTakesAllWithIt) {
   folder_.Write("two/c", "2");
   folder_.Link("one", "root");
   tree_ = FileTree::Open(folder_.Path("root")).value();
-  cache_ = std::make_unique<FileCache>(*loop_, *tree_, "");
+  cache_ = std::make_unique<FileCache>(*loop_, *tree_, &watch_, "");
   EXPECT_EQ(Get("a"), "1");
   EXPECT_EQ(Get("b"), "1");
   folder_.Link("two", "next");
@@ -298,17 +300,17 @@ TEST_F(FileCacheTest, ARootThatMovesTakesAllWithIt) {
 TEST_F(FileCacheTest, DescriptorsAreBounded) {
   constexpr size_t kShare = 50;
   const DescriptorLimit limit(32 * kShare);
-  cache_ = std::make_unique<FileCache>(*loop_, *tree_, "");
+  cache_ = std::make_unique<FileCache>(*loop_, *tree_, &watch_, "");
+  folder_.Write("small", "x");
+  Load("small");  // with it comes the one for watches
   const size_t before = OpenDescriptors();
   for (size_t i = 0; i < kShare + 10; ++i) {
     folder_.Write(absl::StrCat(i), std::string(kLarge, 'x'));
     Load(absl::StrCat(i));
   }
   EXPECT_EQ(cache_->descriptors(), kShare);
-  EXPECT_EQ(cache_->entries(), kShare);
   EXPECT_EQ(OpenDescriptors(), before + kShare);
   EXPECT_EQ(Find("0"), nullptr);
-  folder_.Write("small", "x");
   Load("small");
   cache_->CloseSpare();
   EXPECT_EQ(cache_->descriptors(), 0u);

@@ -68,7 +68,7 @@ absl::Status CheckPage(const FileTree& tree, absl::string_view url_path) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<FileSite>> FileSite::Open(
-    FileSiteOptions options) {
+    FileSiteOptions options, FileWatch* watch) {
   absl::StatusOr<std::unique_ptr<FileTree>> tree = FileTree::Open(options.root);
   if (!tree.ok()) return OfOption("root", options.root, tree.status());
   const FileTree& files = **tree;
@@ -85,20 +85,22 @@ absl::StatusOr<std::unique_ptr<FileSite>> FileSite::Open(
     }
   }
   return std::unique_ptr<FileSite>(
-      new FileSite(std::move(options), *std::move(tree)));
+      new FileSite(std::move(options), *std::move(tree), watch));
 }
 
-FileSite::FileSite(FileSiteOptions options, std::unique_ptr<FileTree> tree)
+FileSite::FileSite(FileSiteOptions options, std::unique_ptr<FileTree> tree,
+                   FileWatch* watch)
     : options_(std::move(options)),
       all_fields_(absl::StrCat(options_.file_fields, options_.fields)),
-      tree_(std::move(tree)) {}
+      tree_(std::move(tree)),
+      watch_(watch) {}
 
 FileSite::Found FileSite::LookUp(absl::string_view url_path) {
   const std::optional<FilePath> path = DecodeFilePath(url_path);
   Found found = Nothing(ENOENT);
   if (path.has_value()) {
     if (cache_ == nullptr) {
-      cache_ = std::make_unique<FileCache>(EventLoop::Current(), *tree_,
+      cache_ = std::make_unique<FileCache>(EventLoop::Current(), *tree_, watch_,
                                            all_fields_);
     }
     cache_->FollowRoot();

@@ -13,6 +13,7 @@
 #include "worker/files/file_cache.h"
 #include "worker/files/file_path.h"
 #include "worker/files/file_tree.h"
+#include "worker/files/file_watch.h"
 
 namespace baton {
 
@@ -35,8 +36,9 @@ struct FileSiteOptions {
 class FileSite {
  public:
   // Fails with what is wrong with the root, or with a page that is not there.
+  // `watch`: FileCache.
   static absl::StatusOr<std::unique_ptr<FileSite>> Open(
-      FileSiteOptions options);
+      FileSiteOptions options, FileWatch* watch = nullptr);
   FileSite(const FileSite&) = delete;
   FileSite& operator=(const FileSite&) = delete;
 
@@ -73,7 +75,8 @@ class FileSite {
   const FileCache* cache() const { return cache_.get(); }
 
  private:
-  FileSite(FileSiteOptions options, std::unique_ptr<FileTree> tree);
+  FileSite(FileSiteOptions options, std::unique_ptr<FileTree> tree,
+           FileWatch* watch);
 
   Found LookUp(absl::string_view url_path);
   Found LookUpPath(const FilePath& path, absl::string_view key);
@@ -84,6 +87,7 @@ class FileSite {
   const FileSiteOptions options_;
   const std::string all_fields_;  // of a file
   const std::unique_ptr<FileTree> tree_;
+  FileWatch* const watch_;
   std::unique_ptr<FileCache> cache_;  // of the loop's thread, which makes it
 };
 

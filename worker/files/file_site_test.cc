@@ -14,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "net/clock.h"
 #include "net/event_loop.h"
+#include "worker/files/file_watch.h"
 #include "worker/files/testing/test_folder.h"
 
 namespace baton {
@@ -39,7 +40,7 @@ class FileSiteTest : public ::testing::Test {
   FileSite& site(FileSiteOptions options = {}) {
     if (site_ == nullptr) {
       options.root = folder_.Path("root");
-      site_ = FileSite::Open(std::move(options)).value();
+      site_ = FileSite::Open(std::move(options), &watch_).value();
     }
     return *site_;
   }
@@ -66,6 +67,7 @@ class FileSiteTest : public ::testing::Test {
   TestFolder folder_;
   SimulatedClock clock_;
   std::unique_ptr<EventLoop> loop_ = EventLoop::Create(&clock_).value();
+  FileWatch watch_;
   std::unique_ptr<FileSite> site_;
 };
 
@@ -177,7 +179,7 @@ TEST_F(FileSiteTest, ARootThatIsSwappedAndRemovedIsNeverMissed) {
   folder_.Write("v1/a", "1");
   folder_.Write("v2/a", "2");
   folder_.Link("v1", "current");
-  site_ = FileSite::Open({.root = folder_.Path("current")}).value();
+  site_ = FileSite::Open({.root = folder_.Path("current")}, &watch_).value();
   EXPECT_EQ(Find("/a"), "200 1");
   // As a deployment does it, within the interval of looking.
   folder_.Link("v2", "next");

@@ -78,9 +78,15 @@ int FileTree::OpenBeneath(const std::string& path, int flags,
 
 int FileTree::Look(const std::string& path, FileFacts* facts) const {
   struct stat status = {};
-  if (fstatat(fd_.get(), OrDot(path), &status, 0) != 0) return errno;
-  *facts = FactsOf(status);
-  return 0;
+  if (fstatat(fd_.get(), OrDot(path), &status, 0) == 0) {
+    *facts = FactsOf(status);
+    return 0;
+  }
+  const int error = errno;
+  if (error == ENOENT || error == ENOTDIR) return error;
+  // That nobody may look there, say, must not be told of a place outside.
+  UniqueFd fd;
+  return OpenBeneath(path, O_PATH, &fd) == EXDEV ? EXDEV : error;
 }
 
 int FileTree::OpenFile(const std::string& path, UniqueFd* fd,

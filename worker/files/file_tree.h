@@ -56,7 +56,8 @@ class FileTree {
   static absl::StatusOr<std::unique_ptr<FileTree>> Open(std::string root);
 
   // What is at `path`. Follows links, also those that leave the root: to know
-  // what is there is not yet to open it. Returns 0 or errno.
+  // what is there is not yet to open it. Returns 0 or errno; what is wrong
+  // beyond such a link is ENOENT, ENOTDIR or EXDEV.
   int Look(const std::string& path, FileFacts* facts) const;
 
   // Opens a regular file, with the facts of what is opened. 0 or errno: EISDIR

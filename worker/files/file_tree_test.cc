@@ -160,6 +160,8 @@ int WithoutCapabilities(const std::string& root) {
     if ((*tree)->OpenFile("closed/file", &fd, &facts) != EACCES) _exit(5);
     if ((*tree)->FindDirectory("closed") != 0) _exit(6);
     if (FileTree::Open(absl::StrCat(root, "/closed")).ok()) _exit(7);
+    if ((*tree)->OpenFile("leaves/a", &fd, &facts) != EXDEV) _exit(8);
+    if ((*tree)->Look("leaves/none", &facts) != EXDEV) _exit(9);
     _exit(0);
   }
   int status = 0;
@@ -172,8 +174,14 @@ TEST_F(FileTreeTest, WhatMayNotBeRead) {
   folder_.SetMode("root/private", 0);
   folder_.Write("root/closed/file", "x");
   folder_.SetMode("root/closed", 0600);
+  // What is outside does not show in which error it is.
+  folder_.Write("shut/a", "x");
+  folder_.SetMode("shut", 0600);
+  folder_.Link("../shut", "root/leaves");
   EXPECT_EQ(WithoutCapabilities(folder_.Path("root")), 0);
-  folder_.SetMode("root/closed", 0700);  // so that it can be removed
+  // So that they can be removed.
+  folder_.SetMode("root/closed", 0700);
+  folder_.SetMode("shut", 0700);
 }
 
 TEST_F(FileTreeTest, ARootThatIsALinkIsFollowedWhenItMoves) {

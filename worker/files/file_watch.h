@@ -15,11 +15,14 @@
 // makes on a network file system, a folder on the way that is renamed or a link
 // that is swapped. Who needs those looks himself, now and then.
 //
+// A worker has one for all its sites: a user may have 128 instances, unless
+// the system's administrator has raised that.
+//
 // Belongs to the loop's thread.
 
-#include <functional>
+#include <vector>
 
-#include "net/event_loop.h"
+#include "absl/container/flat_hash_map.h"
 #include "net/fd_inlet.h"
 #include "net/unique_fd.h"
 
@@ -27,28 +30,45 @@ namespace baton {
 
 class FileWatch {
  public:
-  // What Add gives when the file can't be watched: no instance (the user's
-  // max_user_instances), no room (max_user_watches), no /proc.
-  static constexpr int kNone = -1;
-  // Given instead of a watch: events were lost, anything may have changed.
-  static constexpr int kAll = -1;
+  // Who is told of changes of some files.
+  class Watcher {
+   public:
+    Watcher() = default;
+    Watcher(const Watcher&) = delete;
+    Watcher& operator=(const Watcher&) = delete;
 
-  // `on_change` is called with what Add gave. It may call Remove.
-  FileWatch(EventLoop& loop, std::function<void(int watch)> on_change);
-  ~FileWatch();
+   protected:
+    ~Watcher() = default;
+
+   private:
+    friend class FileWatch;
+
+    // One of its files has changed or, when events were lost, may have. It
+    // watches nothing any more, and may be destroyed by this.
+    virtual void OnChange() = 0;
+
+    std::vector<int> watches_;
+  };
+
+  FileWatch() = default;
   FileWatch(const FileWatch&) = delete;
   FileWatch& operator=(const FileWatch&) = delete;
 
-  // Watches the file that is open as `fd`, which may be closed then. One file
-  // has one watch, however often it is added.
-  int Add(int fd);
-  void Remove(int watch);
+  // Adds the file that is open as `fd`, which may be closed then, to those of
+  // `watcher`. False: it can't be watched; there is no instance
+  // (max_user_instances, no descriptor), no room (max_user_watches), no /proc.
+  bool Watch(int fd, Watcher& watcher);
+  // All that it watches. To be called before it is destroyed.
+  void Forget(Watcher& watcher);
 
  private:
+  bool Start();
   void OnReadable();
+  void Tell(Watcher& watcher);
 
-  const std::function<void(int)> on_change_;
-  UniqueFd inotify_;
+  // A file has one watch, whoever watches it.
+  absl::flat_hash_map<int, std::vector<Watcher*>> by_watch_;
+  UniqueFd inotify_;  // once somebody has asked for a watch
   FdInlet<FileWatch> inlet_{this, &FileWatch::OnReadable};
 };
 

@@ -17,6 +17,7 @@
 #include "worker/http/http_connection.h"
 #include "worker/http/testing/http_fixture.h"
 #include "worker/http/testing/http_tester.h"
+#include "worker/http/testing/watched_files.h"
 
 namespace baton {
 namespace {
@@ -49,8 +50,7 @@ class HttpConnectionFilesTest : public testing::HttpFixture {
   void Serve(FileSiteOptions options) {
     options.root = folder_.path();
     HttpListener listener;
-    listener.files = std::make_shared<StaticFiles>(
-        FileSite::Open(std::move(options)).value());
+    listener.files = testing::WatchedFiles(std::move(options));
     tester_.emplace(service_, listener);
     for (const char* name : {"/small", "/most", "/large"}) {
       EXPECT_EQ(tester().Get(name).status, 200);  // and it is remembered

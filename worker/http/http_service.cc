@@ -73,6 +73,7 @@ const HttpRouter& HttpService::WelcomeRoutes() {
 
 absl::StatusOr<std::shared_ptr<const HttpListener>> MakeHttpListener(
     const HttpService& service, const ListenUrl& url) {
+  HttpWorker* const worker = HttpWorker::CurrentOrNull();
   auto listener = std::make_shared<HttpListener>();
   listener->service = &service;
   absl::StatusOr<std::optional<FileSiteOptions>> files =
@@ -80,7 +81,8 @@ absl::StatusOr<std::shared_ptr<const HttpListener>> MakeHttpListener(
   if (!files.ok()) return files.status();
   if (files->has_value()) {
     absl::StatusOr<std::unique_ptr<FileSite>> site =
-        FileSite::Open(**std::move(files));
+        FileSite::Open(**std::move(files),
+                       worker != nullptr ? &worker->file_watch() : nullptr);
     if (!site.ok()) return site.status();
     listener->files = std::make_shared<StaticFiles>(*std::move(site));
   }
@@ -91,7 +93,6 @@ absl::StatusOr<std::shared_ptr<const HttpListener>> MakeHttpListener(
           absl::StrCat(name, "=", Quote(value), ": ", status.message()));
     }
   }
-  HttpWorker* const worker = HttpWorker::CurrentOrNull();
   if (listener->access.wanted() && worker != nullptr &&
       worker->access_logs() != nullptr) {
     listener->access_log = &worker->access_logs()->Get(listener->access.path);

@@ -12,6 +12,7 @@
 
 #include "absl/strings/string_view.h"
 #include "net/cidr.h"
+#include "worker/files/file_watch.h"
 #include "worker/http/http_counters.h"
 #include "worker/http/http_head.h"
 #include "worker/http/http_parser.h"
@@ -43,6 +44,9 @@ class HttpWorker {
   // beginning: there are no logs.
   void SetAccessLogs(AccessLogs* logs) { access_logs_ = logs; }
   AccessLogs* access_logs() { return access_logs_; }
+
+  // For the files of all listeners, which it outlives.
+  FileWatch& file_watch() { return file_watch_; }
 
   HttpParser& parser() { return parser_; }
   // For whoever parses and is done before anybody else runs.
@@ -80,6 +84,7 @@ class HttpWorker {
   HttpCounters* const counters_;
   const std::vector<Cidr> forwarded_from_;
   AccessLogs* access_logs_ = nullptr;
+  FileWatch file_watch_;
   HttpParser parser_;
   HttpHead scratch_head_;
   HttpPathParameters scratch_parameters_;

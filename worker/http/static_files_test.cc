@@ -17,6 +17,7 @@
 #include "worker/files/testing/test_folder.h"
 #include "worker/http/http_service.h"
 #include "worker/http/testing/http_tester.h"
+#include "worker/http/testing/watched_files.h"
 
 namespace baton {
 namespace {
@@ -52,8 +53,7 @@ class StaticFilesTest : public ::testing::Test {
   HttpTester& Serve(FileSiteOptions options = {}) {
     options.root = folder_.path();
     HttpListener listener;
-    listener.files = std::make_shared<StaticFiles>(
-        FileSite::Open(std::move(options)).value());
+    listener.files = testing::WatchedFiles(std::move(options));
     tester_.emplace(service_, listener);
     return *tester_;
   }
