@@ -95,22 +95,27 @@ void AccessLogFiles::Drop(Generation generation) {
   CloseUnused();
 }
 
-void AccessLogFiles::CloseUnused() {
-  std::set<std::string> used;
+std::set<std::string> AccessLogFiles::Paths() const {
+  std::set<std::string> all;
   for (const auto& [generation, paths] : uses_) {
-    used.insert(paths.begin(), paths.end());
+    all.insert(paths.begin(), paths.end());
   }
+  return all;
+}
+
+void AccessLogFiles::CloseUnused() {
+  const std::set<std::string> used = Paths();
   std::erase_if(files_, [&used](const auto& entry) {
     return used.count(entry.first) == 0;
   });
 }
 
 void AccessLogFiles::Reopen(
+    const std::set<std::string>& given,
     const std::function<void(const std::string& path, int fd)>& opened) {
-  std::set<std::string> paths;
-  for (const auto& [generation, of_one] : uses_) {
-    paths.insert(of_one.begin(), of_one.end());
-  }
+  const std::set<std::string> used = Paths();
+  std::set<std::string> paths = given;
+  paths.insert(used.begin(), used.end());
   paths.erase(kAccessLogStderr);
   for (const std::string& path : paths) {
     absl::StatusOr<UniqueFd> fd = OpenAccessLog(path);
@@ -118,7 +123,8 @@ void AccessLogFiles::Reopen(
       LOG(ERROR) << "not reopened: " << fd.status().message();
       continue;
     }
-    UniqueFd& file = files_[path];
+    UniqueFd only_theirs;
+    UniqueFd& file = used.count(path) > 0 ? files_[path] : only_theirs;
     file = *std::move(fd);
     opened(path, file.get());
     LogEvent("access_log_reopened").Field("path", path);

@@ -8,6 +8,10 @@
 // rejected before anything else has changed. As with listeners, two
 // configurations may be known at a time, and a path that both have is one file.
 //
+// What no configuration has any more is closed here, but workers that were
+// given it write to it to their end, which may be long after: Reopen() is told
+// of those, or they would go on in a file that was rotated away.
+//
 // Contract
 // * Load() opens what is new, or fails and leaves everything as it was.
 // * Descriptors stay owned here; a forked worker takes over their numbers.
@@ -42,10 +46,14 @@ class AccessLogFiles {
   // `generation`, if it is there, is given up.
   void Drop(Generation generation);
 
-  // Opens all paths anew; `opened` is called for each that could be. The rest
-  // stay what they were.
+  // Opens all paths anew, and those that workers were given, which may be more;
+  // `opened` is called for each that could be. The rest stay what they were.
   void Reopen(
+      const std::set<std::string>& given,
       const std::function<void(const std::string& path, int fd)>& opened);
+
+  // Those of all configurations, also if they could not be opened.
+  std::set<std::string> Paths() const;
 
   const std::map<std::string, UniqueFd>& files() const { return files_; }
 

@@ -71,12 +71,28 @@ TEST_F(AccessLogFilesTest, ReopenOpensWhatCouldNotBeToo) {
   ASSERT_EQ(rename(Path("a").c_str(), Path("old").c_str()), 0);
   ASSERT_EQ(mkdir(Path("dir").c_str(), 0700), 0);
   Names opened;
-  files_.Reopen([&](const std::string& path, int fd) {
+  files_.Reopen({}, [&](const std::string& path, int fd) {
     EXPECT_EQ(files_.files().at(path).get(), fd);
     opened.push_back(path);
   });
   EXPECT_EQ(opened, Names({Path("a"), Path("dir/b")}));
   EXPECT_TRUE(Exists("a"));
+}
+
+TEST_F(AccessLogFilesTest, WhatOnlyWorkersHaveIsReopenedButNotKept) {
+  ASSERT_TRUE(files_.Load(1, {Path("a"), Path("b")}).ok());
+  ASSERT_TRUE(files_.Load(2, {Path("b")}).ok());
+  files_.Commit(2);
+  ASSERT_EQ(rename(Path("a").c_str(), Path("old").c_str()), 0);
+  Names opened;
+  files_.Reopen({Path("a"), Path("b"), "stderr"},
+                [&](const std::string& path, int fd) {
+                  EXPECT_GE(fd, 0);
+                  opened.push_back(path);
+                });
+  EXPECT_EQ(opened, Names({Path("a"), Path("b")}));
+  EXPECT_TRUE(Exists("a"));
+  EXPECT_EQ(Open(), Names({"b"}));
 }
 
 TEST_F(AccessLogFilesTest, ACheckSaysWhatOpenWouldAndCreatesNothing) {

@@ -4,6 +4,7 @@
 // What the master's source files share of its private parts.
 
 #include <deque>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -45,6 +46,8 @@ struct Master::Link {
   // 0 = none.
   const absl::Duration stall_timeout;
   WorkerProcess worker;
+  // The paths of those that it was given when it was forked.
+  std::set<std::string> access_logs;
   FdInlet<Master, WorkerId> channel_inlet;  // both watch what `worker` owns
   FdInlet<Master, WorkerId> exit_inlet;
   // Messages that did not fit into the channel, oldest first.

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <set>
 #include <string>
 #include <utility>
 
@@ -211,9 +212,19 @@ void Master::ReopenLog() {
 }
 
 void Master::ReopenAccessLogs() {
-  access_logs_.Reopen([this](const std::string& path, int fd) {
+  const std::set<std::string> used = access_logs_.Paths();
+  std::set<std::string> given;
+  for (const auto& [id, link] : links_) {
+    given.insert(link->access_logs.begin(), link->access_logs.end());
+  }
+  access_logs_.Reopen(given, [&](const std::string& path, int fd) {
     const std::string message = EncodeMessage(ReopenAccessLogMessage{path});
     for (auto& [id, link] : links_) {
+      // What is nobody's but theirs who have it: the next time, another one
+      // would not be known to have it.
+      if (used.count(path) == 0 && link->access_logs.count(path) == 0) {
+        continue;
+      }
       const FdChannel::SendResult result =
           link->worker.channel.Send(message, {&fd, 1});
       if (result.code == FdChannel::SendCode::kSent ||

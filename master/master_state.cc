@@ -91,6 +91,7 @@ json Master::State(std::vector<int>& fds) const {
                 {"scoreboard", Keep(worker.scoreboard_file.get(), fds)},
                 {"scoreboard_header", worker.scoreboard.header()},
                 {"stall_timeout", link->stall_timeout},
+                {"access_logs", link->access_logs},
                 {"recycled_at_rss", link->recycled_at_rss},
                 {"reserved_for", link->reserved_for}};
     one["unsent"] = link->unsent;
@@ -247,6 +248,7 @@ absl::Status Master::TakeOverLinks(const json& links) {
         stall_timeout);
     link->recycled_at_rss = from.value("recycled_at_rss", int64_t{0});
     link->reserved_for = from.value("reserved_for", false);
+    link->access_logs = from.value("access_logs", link->access_logs);
     link->unsent = std::move(unsent);
     if (!link->unsent.empty()) unsent_timer_->Start(absl::ZeroDuration());
     Link& added = *links_.emplace(fork.worker, std::move(link)).first->second;

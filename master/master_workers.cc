@@ -64,6 +64,7 @@ absl::Status Master::Fork(const action::Fork& fork, pid_t& pid) {
   pid = worker->process.pid();
   auto link = std::make_unique<Link>(this, fork, *std::move(worker),
                                      (*config)->stall_timeout);
+  link->access_logs = access_logs_.Paths();
   if (absl::Status watched = link->Watch(*loop_); !watched.ok()) {
     // It has done nothing yet, and ends at once: no wait to speak of.
     link->worker.process.Kill(SIGKILL);

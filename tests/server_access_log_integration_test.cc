@@ -192,8 +192,47 @@ TEST_F(ServerAccessLogTest, AListenerThatIsRemovedIsLoggedToTheEnd) {
   WriteFlags(Listen("access_log=off"));
   MustReload();
   Get(client, 4);
+  // Also by the worker that has it now.
+  ASSERT_EQ(rename(Path("removed").c_str(), Path("old").c_str()), 0);
+  server().Signal(SIGUSR1);
+  server().WaitFor("access_log_reopened");
+  AwaitLines("old", 7);
+  Get(client, 2);
   Stop();
-  EXPECT_EQ(Lines("removed").size(), 7u);
+  EXPECT_EQ(Lines("removed").size(), 2u);
+}
+
+// Across an upgrade too, after which their master is one that never opened it.
+TEST_F(ServerAccessLogTest, ARemovedOneIsReopenedForWorkersThatDrain) {
+  for (const bool upgraded : {false, true}) {
+    const std::string name = upgraded ? "upgraded" : "reloaded";
+    const std::string old = name + ".1";
+    Start(ListenTo(name), {"--probation=0s"});
+    // In the middle of a request: it stays where it is.
+    TestClient drains(server().address());
+    ASSERT_TRUE(drains.Send(
+        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na"));
+    AwaitBytesIn(1);
+    WriteFlags(Listen("access_log=off"));
+    if (upgraded) {
+      server().Signal(SIGUSR2);
+      EXPECT_EQ(server().WaitFor("upgrade_finished").value("outcome", ""),
+                "ok");
+    } else {
+      MustReload();
+    }
+    ASSERT_EQ(rename(Path(name).c_str(), Path(old).c_str()), 0);
+    server().Signal(SIGUSR1);
+    EXPECT_EQ(server().WaitFor("access_log_reopened").value("path", ""),
+              Path(name));
+    ASSERT_TRUE(drains.Send("b"));
+    std::string answer;
+    while (!absl::EndsWith(answer, "\r\n\r\nab")) answer += drains.Receive(1);
+    WaitUntil("the master has closed it", [&] { return !MasterHasOpen(name); });
+    Stop();
+    EXPECT_EQ(Lines(name).size(), 1u);
+    EXPECT_EQ(Lines(old).size(), 0u);
+  }
 }
 
 TEST_F(ServerAccessLogTest, AClientIsWhomATrustedProxyNames) {
