@@ -63,7 +63,7 @@ bool InTheWay(const ListenUrl& a, const ListenUrl& b) {
 }
 
 absl::Status CheckListeners(const ServiceRules& rules, const KnownNames& known,
-                            Config& config) {
+                            ServiceChecks checks, Config& config) {
   std::vector<ListenUrl>& listeners = config.listen;
   if (listeners.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -73,7 +73,8 @@ absl::Status CheckListeners(const ServiceRules& rules, const KnownNames& known,
         ")"));
   }
   for (ListenUrl& url : listeners) {
-    absl::Status status = rules.check(url);
+    absl::Status status;
+    if (checks == ServiceChecks::kAsk) status = rules.check(url);
     if (status.ok()) status = Resolve(known, url, config.names);
     if (!status.ok()) return status;
   }
@@ -94,11 +95,13 @@ absl::Status CheckListeners(const ServiceRules& rules, const KnownNames& known,
 }
 
 // Those of the master's children.
-absl::Status CheckAdmin(const KnownNames& known, Config& config) {
+absl::Status CheckAdmin(const KnownNames& known, ServiceChecks checks,
+                        Config& config) {
   Services services;
   RegisterHelperServices(HelperKind::kAdmin, services);
   for (ListenUrl& url : config.admin) {
-    absl::Status status = services.Check(url);
+    absl::Status status;
+    if (checks == ServiceChecks::kAsk) status = services.Check(url);
     if (status.ok() && !services.AccessLogs({&url, 1}).empty()) {
       status = absl::InvalidArgumentError(
           absl::StrCat(Quote(url.text), ": there is no access log of this"));
@@ -182,7 +185,8 @@ std::vector<std::string> Warnings(const Config& config) {
 
 absl::StatusOr<Config> ReadConfig(const FlagSourceNames& sources,
                                   const ServiceRules& rules,
-                                  const KnownNames& known) {
+                                  const KnownNames& known,
+                                  ServiceChecks checks) {
   Config config;
   FlagReader reader(sources);
   reader.Read("workers", ParseWorkers, config.workers);
@@ -207,11 +211,11 @@ absl::StatusOr<Config> ReadConfig(const FlagSourceNames& sources,
   // What asks the system comes when everything else is right.
   if (reader.status().ok()) ReadRunAs(known, reader, config);
   if (reader.status().ok()) {
-    const absl::Status listeners = CheckListeners(rules, known, config);
+    const absl::Status listeners = CheckListeners(rules, known, checks, config);
     if (!listeners.ok()) reader.Fail("listen", listeners.message());
   }
   if (reader.status().ok()) {
-    const absl::Status admin = CheckAdmin(known, config);
+    const absl::Status admin = CheckAdmin(known, checks, config);
     if (!admin.ok()) reader.Fail("admin", admin.message());
   }
   for (ListenUrl& url : config.control) {

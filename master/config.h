@@ -81,7 +81,7 @@ struct ServiceRules {
   // Sorted, for error texts and --help.
   std::vector<std::string> schemes;
   // Whether a service serves this URL; the error says what is wrong with it
-  // and what there is.
+  // and what there is. May wait, for a disk or for what an application does.
   std::function<absl::Status(const ListenUrl&)> check;
   // And whether they, who each pass that, go together; none: they do.
   std::function<absl::Status(absl::Span<const ListenUrl>)> check_together =
@@ -92,12 +92,16 @@ struct ServiceRules {
 // not in it has its default.
 using FlagSourceNames = std::map<std::string, std::string, std::less<>>;
 
+// Whether the services are asked what they say of their listeners.
+enum class ServiceChecks : uint8_t { kAsk, kHaveSaidYes };
+
 // The configuration that gflags' values are now. Looks up host names, users and
 // groups that are not in `known`, so it may block. Errors are InvalidArgument,
 // one line each.
 absl::StatusOr<Config> ReadConfig(const FlagSourceNames& sources,
                                   const ServiceRules& rules,
-                                  const KnownNames& known);
+                                  const KnownNames& known,
+                                  ServiceChecks checks);
 
 }  // namespace baton
 

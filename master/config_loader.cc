@@ -89,8 +89,9 @@ absl::StatusOr<std::string> ConfigLoader::ReadFile() const {
   return bytes;
 }
 
-absl::StatusOr<std::shared_ptr<const Config>> ConfigLoader::Load(
-    absl::string_view file_bytes, const KnownNames& known) const {
+absl::StatusOr<std::shared_ptr<const Config>> ConfigLoader::LoadWith(
+    absl::string_view file_bytes, const KnownNames& known,
+    ServiceChecks checks) const {
   absl::StatusOr<FlagSource> file = FlagsFromFile(flag_file_, file_bytes);
   if (!file.ok()) return file.status();
   std::vector<FlagSetting> settings = std::move(file->settings);
@@ -106,7 +107,7 @@ absl::StatusOr<std::shared_ptr<const Config>> ConfigLoader::Load(
     const google::FlagSaver saver;
     const absl::Status applied = Apply(settings);
     if (!applied.ok()) return applied;
-    config = ReadConfig(sources, rules_, known);
+    config = ReadConfig(sources, rules_, known, checks);
   }
   if (!config.ok()) return config.status();
   config->warnings.insert(config->warnings.begin(), warnings_.begin(),

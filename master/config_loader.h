@@ -69,12 +69,21 @@ class ConfigLoader {
   // The bytes of the flag file, none if there is none.
   absl::StatusOr<std::string> ReadFile() const;
 
-  // What is in `known` is not looked up, the rest is. The Config says what all
-  // its names stand for: with that, the same bytes can be loaded again without
-  // waiting for anybody.
+  // What is in `known` is not looked up, the rest is. The services are asked
+  // whether they can serve the listeners.
   absl::StatusOr<std::shared_ptr<const Config>> Load(
       absl::string_view file_bytes,
-      const KnownNames& known = KnownNames()) const;
+      const KnownNames& known = KnownNames()) const {
+    return LoadWith(file_bytes, known, ServiceChecks::kAsk);
+  }
+  // The same bytes again, once another process has loaded them. With the names
+  // that its Config has, this waits for nobody: the services, who may look at a
+  // disk (root=), are not asked again. For a master that serves: a mount that
+  // hangs must not take it along.
+  absl::StatusOr<std::shared_ptr<const Config>> LoadChecked(
+      absl::string_view file_bytes, const KnownNames& known) const {
+    return LoadWith(file_bytes, known, ServiceChecks::kHaveSaidYes);
+  }
 
   // Where a server that was started like this answers questions: on its admin
   // port, or if that has no number, on its control socket. Whatever else is
@@ -89,6 +98,9 @@ class ConfigLoader {
  private:
   ConfigLoader() = default;
 
+  absl::StatusOr<std::shared_ptr<const Config>> LoadWith(
+      absl::string_view file_bytes, const KnownNames& known,
+      ServiceChecks checks) const;
   absl::Status Apply(const std::vector<FlagSetting>& settings) const;
 
   ServiceRules rules_;

@@ -324,6 +324,16 @@ TEST_F(ConfigLoaderTest, HostNamesAreLookedUp) {
   EXPECT_EQ(config->listen[0].address, "localhost:7");
 }
 
+TEST_F(ConfigLoaderTest, OfWhatIsCheckedNoServiceIsAskedAgain) {
+  const ConfigLoader loader = Loader({});
+  for (const char* file : {"--listen=none://127.0.0.1:0\n",
+                           "--listen=echo://127.0.0.1:0\n"
+                           "--admin=http://127.0.0.1:0?root=/no/such\n"}) {
+    EXPECT_FALSE(loader.Load(file).ok()) << file;
+    EXPECT_TRUE(loader.LoadChecked(file, KnownNames()).ok()) << file;
+  }
+}
+
 // As if all of them had been looked up, of which nobody knows any.
 TEST_F(ConfigLoaderTest, NamesThatAreKnownAreNotLookedUp) {
   const ConfigLoader loader =

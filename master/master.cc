@@ -325,7 +325,7 @@ absl::StatusOr<SupervisorSettings> Master::Load(const action::LoadConfig& load,
                                                 const KnownNames& names) {
   const Generation generation = load.generation;
   absl::StatusOr<std::shared_ptr<const Config>> config =
-      loader_.Load(file_bytes, names);
+      loader_.LoadChecked(file_bytes, names);
   if (!config.ok()) return config.status();
   active_ = *config;
   absl::StatusOr<SupervisorSettings> settings = SettingsOf(**config);

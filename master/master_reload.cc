@@ -94,7 +94,7 @@ absl::StatusOr<std::shared_ptr<const Config>> Master::ConfigOf(
 // Of the binary that this one was before.
 absl::Status Master::LoadOld(Generation generation) {
   absl::StatusOr<std::shared_ptr<const Config>> config =
-      loader_.Load(upgrade_.old_file_bytes, upgrade_.old_names);
+      loader_.LoadChecked(upgrade_.old_file_bytes, upgrade_.old_names);
   if (!config.ok()) {
     upgrade_.refused = generation;
     active_.reset();

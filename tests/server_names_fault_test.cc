@@ -4,12 +4,14 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -131,6 +133,35 @@ TEST_F(ScarceNamesTest, TheWayBackAsksNobody) {
   talkers.Stop();
   EXPECT_EQ(talkers.broken(), 0);
   ExpectHealsAsOld();
+}
+
+// --- what services look at, which may be a disk that hangs
+
+TEST_F(ServerNamesTest, AMasterThatServesAsksNoServiceAgain) {
+  Token looked_by("looked");
+  looked_by.Make();
+  setenv("LOOKED_BY", looked_by.path().c_str(), 1);
+  const std::string flags = "--listen=greet://127.0.0.1:0?root=/\n--greeting=";
+  Start(flags + "old", {"--workers=2"});
+  const auto looks_of_master = [&] {
+    const std::vector<std::string> all =
+        absl::StrSplit(ReadFile(looked_by.path()), '\n');
+    return std::count(all.begin(), all.end(), absl::StrCat(server().pid()));
+  };
+  const auto at_start = looks_of_master();
+  MustReload();
+  EXPECT_EQ(looks_of_master(), at_start);
+  EXPECT_EQ(Upgrade(flags + "new").value("outcome", ""), "ok");
+  EXPECT_EQ(Greeting(), "new\n");
+  EXPECT_EQ(looks_of_master(), at_start);
+  link_.PointTo(kFirst);
+  WriteFlags(flags + "bad\n--worker_1_crashes");
+  server().Signal(SIGUSR2);
+  EXPECT_EQ(server().WaitFor("upgrade_finished").value("outcome", ""),
+            "rolled_back");
+  EXPECT_EQ(Greeting(), "new\n");
+  EXPECT_EQ(looks_of_master(), at_start);
+  unsetenv("LOOKED_BY");
 }
 
 // --- a configuration that an application's flag no longer allows
