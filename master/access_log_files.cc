@@ -47,12 +47,18 @@ absl::Status CheckAccessLog(const std::string& path) {
           absl::StrCat(kOpen, " ", path, ": it is a symbolic link"));
     }
     if (S_ISDIR(status.st_mode)) return ErrnoStatus(kOpen, path, EISDIR);
+    if (S_ISSOCK(status.st_mode)) return ErrnoStatus(kOpen, path, ENXIO);
     return CheckAccess(path, path, W_OK);
   }
   if (errno != ENOENT) return ErrnoStatus(kOpen, path, errno);
   // It would be created.
   const std::string folder = path.substr(0, path.rfind('/') + 1);
   return CheckAccess(folder, path, W_OK | X_OK);
+}
+
+bool IsFifo(const std::string& path) {
+  struct stat status = {};
+  return lstat(path.c_str(), &status) == 0 && S_ISFIFO(status.st_mode);
 }
 
 absl::Status AccessLogFiles::Load(Generation generation,

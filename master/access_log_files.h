@@ -33,6 +33,11 @@ namespace baton {
 // without creating it. The error names the path.
 absl::Status CheckAccessLog(const std::string& path);
 
+// Whether what is there is a FIFO. That one opens only while somebody reads it,
+// which can't be told without opening it; and its reader, who sees that writer
+// go again, may take it for the end.
+bool IsFifo(const std::string& path);
+
 class AccessLogFiles {
  public:
   // What `generation` writes to; kAccessLogStderr is stderr.

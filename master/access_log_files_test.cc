@@ -97,7 +97,8 @@ TEST_F(AccessLogFilesTest, WhatOnlyWorkersHaveIsReopenedButNotKept) {
 
 TEST_F(AccessLogFilesTest, ACheckSaysWhatOpenWouldAndCreatesNothing) {
   ASSERT_EQ(symlink("elsewhere", Path("link").c_str()), 0);
-  for (const char* name : {"new", "no/such/new", "link", ""}) {
+  ASSERT_EQ(mknod(Path("socket").c_str(), S_IFSOCK | 0600, 0), 0);
+  for (const char* name : {"new", "no/such/new", "link", "socket", ""}) {
     const absl::Status checked = CheckAccessLog(Path(name));
     EXPECT_FALSE(Exists("new"));
     EXPECT_EQ(checked.ok(), absl::string_view(name) == "new") << checked;

@@ -17,6 +17,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "glog/logging.h"
+#include "master/access_log_files.h"
 #include "master/baton.h"
 #include "master/canary.h"
 #include "master/config_loader.h"
@@ -30,6 +31,7 @@
 #include "master/process_title.h"
 #include "master/program.h"
 #include "master/version.h"
+#include "net/quote.h"
 #include "nlohmann/json.hpp"
 #include "worker/crash_trace.h"
 #include "worker/log_line.h"
@@ -86,12 +88,19 @@ void SetDisposition(int number, void (*handler)(int)) {
 int Check(const Config& config, const Services& services,
           const std::string& names) {
   if (!names.empty()) Print(names);
+  // With the rights that it is opened with.
+  std::vector<std::string> warnings = config.warnings;
+  for (const std::string& path : services.AccessLogs(config.listen)) {
+    if (!IsFifo(path)) continue;
+    warnings.push_back(
+        absl::StrCat("--listen: access_log=", Quote(path),
+                     " is a FIFO: the server starts only while somebody reads "
+                     "it"));
+  }
   if (absl::Status status = CheckServices(config, services); !status.ok()) {
     return Fail(kBadConfiguration, status);
   }
-  for (const std::string& warning : config.warnings) {
-    PrintError("warning: ", warning);
-  }
+  for (const std::string& warning : warnings) PrintError("warning: ", warning);
   return Print("configuration ok");
 }
 

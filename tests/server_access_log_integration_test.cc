@@ -1,6 +1,8 @@
 // access_log= and access_format= of the whole server: each response has its
 // line, whatever happens to workers, files and the configuration.
 
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "master/process.h"
+#include "net/unique_fd.h"
 #include "nlohmann/json.hpp"
 #include "tests/access_log_fixture.h"
 #include "tests/server_process.h"
@@ -131,6 +134,22 @@ TEST_F(ServerAccessLogTest, CheckCreatesNothing) {
   const Finished finished = RunServer(args);
   EXPECT_EQ(finished.exit_code, 2);
   EXPECT_TRUE(absl::StrContains(finished.err, "it is a symbolic link"));
+}
+
+TEST_F(ServerAccessLogTest, CheckSaysWhatAFifoNeedsAndLeavesItsReaderAlone) {
+  ASSERT_EQ(mkfifo(Path("log").c_str(), 0600), 0);
+  const std::string listen =
+      ListenTo("log").substr(0, ListenTo("log").find('\n'));
+  const UniqueFd reader(
+      open(Path("log").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  const Finished checked = RunServer({"--check", listen});
+  EXPECT_EQ(checked.exit_code, 0);
+  EXPECT_TRUE(absl::StrContains(
+      checked.err, "log\" is a FIFO: the server starts only while somebody"))
+      << checked.err;
+  // A reader learns of each writer that goes.
+  pollfd end = {.fd = reader.get(), .events = POLLIN, .revents = 0};
+  EXPECT_EQ(poll(&end, 1, 0), 0);
 }
 
 TEST_F(ServerAccessLogTest, ReopenedItGoesOnInANewFile) {
