@@ -261,6 +261,49 @@ TEST_F(ServerFilesFaultTest, WithoutDescriptorsItIsBusyAndRecovers) {
   EXPECT_EQ(CountDescriptors(worker).all(), before - 1) << "but for large0";
 }
 
+// Each takes two: its socket, and the file.
+TEST_F(ServerFilesFaultTest, MoreDownloadsThanDescriptorsAreBusyAndNotBroken) {
+  constexpr int kDownloads = 100;
+  // More than the buffers of a connection take.
+  constexpr size_t kSlow = size_t{6} << 20;
+  for (int i = 0; i < kDownloads; ++i) {
+    Write(absl::StrCat(i), "");
+    ASSERT_EQ(truncate(At(absl::StrCat(i)).c_str(), kSlow), 0);
+  }
+  Write("small", "small");
+  Serve();
+  // Of workers that come.
+  const rlimit few = {180, 180};
+  ASSERT_EQ(prlimit(server().pid(), RLIMIT_NOFILE, &few, nullptr), 0);
+  MustReload();
+  std::vector<TestClient> clients;
+  for (int i = 0; i < kDownloads; ++i) {
+    clients.emplace_back(server().address());
+    ASSERT_TRUE(clients.back().Send(
+        HttpRequestTo(absl::StrCat("/", i), "Connection: close\r\n")));
+  }
+  WaitUntil("most are under way",
+            [&] { return OfReady("connections") > kDownloads / 2; });
+  // Nor does that keep them from another worker.
+  MustReload();
+  int whole = 0, busy = 0;
+  for (TestClient& client : clients) {
+    const HttpAnswer answer = ReceiveAnswer(client);
+    if (answer.status == 200) {
+      EXPECT_EQ(answer.body.size(), kSlow);
+      ++whole;
+    } else {
+      EXPECT_EQ(answer.status, 503);
+      EXPECT_EQ(answer.Field("Retry-After"), "1");
+      ++busy;
+    }
+    EXPECT_EQ(client.ReceiveAll(), "");
+  }
+  std::printf("%d whole, %d busy\n", whole, busy);
+  EXPECT_GT(whole, kDownloads / 2);
+  EXPECT_EQ(Get("/small").body, "small");
+}
+
 // --- roots and options that are no good
 
 TEST_F(ServerFilesFaultTest, ARootThatCannotBeReadIsNoReasonToStop) {
