@@ -139,6 +139,7 @@ class Supervisor {
   // The last one that was committed.
   Generation generation() const { return generation_; }
   int wanted_workers() const { return settings_.workers; }
+  int configured_workers() const { return configured_workers_; }
   absl::Duration ready_timeout() const { return settings_.ready_timeout; }
   const std::optional<ReloadResult>& last_reload() const {
     return last_reload_;
@@ -437,8 +438,10 @@ class Supervisor {
   bool crash_loop_ = false;
   uint64_t cut_while_leaving_ = 0;
   uint64_t handovers_broken_ = 0;
-  uint64_t connections_cut_ = 0;  // by stop_timeout
-  uint64_t workers_cut_ = 0;      // killed because they did not end by then
+  // By a stop: with requests in progress; killed because they did not end.
+  uint64_t connections_cut_ = 0;
+  uint64_t workers_cut_ = 0;
+  bool stop_timeout_cut_ = false;  // any of them; an immediate stop is to cut
 };
 
 }  // namespace baton

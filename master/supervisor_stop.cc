@@ -100,7 +100,10 @@ void Supervisor::AdvanceStop() {
   }
   if (!workers_.empty()) return;
   const bool cut = connections_cut_ != 0 || workers_cut_ != 0;
-  const int code = start_failed_ ? 1 : crash_loop_ ? 4 : cut ? 3 : 0;
+  const int code = start_failed_       ? 1
+                   : crash_loop_       ? 4
+                   : stop_timeout_cut_ ? 3
+                                       : 0;
   phase_ = Phase::kExited;
   Log(cut ? Severity::kWarning : Severity::kInfo, "stopped",
       {{"exit_code", int64_t{code}},

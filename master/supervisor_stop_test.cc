@@ -145,6 +145,44 @@ TEST(SupervisorStopTest, QuitIsOverWithinASecond) {
   EXPECT_EQ(driver.Only<action::Kill>().worker, 2u);
   driver.Exit(2, ExitStatus::Signalled(SIGKILL));
   EXPECT_EQ(driver.Only<action::Exit>().code, 0);
+  EXPECT_THAT(driver.Logged("stopped"), HasSubstr("workers_cut=1"));
+}
+
+// It was asked to: no reason for another exit code.
+TEST(SupervisorStopTest, WhatAQuitCutsIsCounted) {
+  for (const bool terminated : {false, true}) {
+    SupervisorDriver driver(Workers(2));
+    driver.StartAll();
+    if (terminated) {
+      driver.Do(event::TerminateRequested{});
+      driver.Leaves(1);
+    }
+    driver.Do(event::QuitRequested{});
+    driver.Do(event::WorkerDrained{1, 5});
+    driver.Do(event::WorkerDrained{2, 2});
+    driver.Exit(1);
+    driver.Exit(2);
+    EXPECT_EQ(driver.Only<action::Exit>().code, 0);
+    EXPECT_THAT(driver.Logged("stopped"),
+                HasSubstr("connections_cut=7, workers_cut=0"));
+  }
+}
+
+// What stop_timeout has cut stays that, whatever comes next.
+TEST(SupervisorStopTest, AQuitAfterStopTimeoutHasCutIsStill3) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  driver.Do(event::TerminateRequested{});
+  driver.Leaves(1);
+  driver.Leaves(2);
+  driver.Advance(absl::Seconds(8));
+  driver.Do(event::WorkerDrained{1, 5});
+  driver.Do(event::QuitRequested{});
+  driver.Do(event::WorkerDrained{2, 1});
+  driver.Exit(1);
+  driver.Exit(2);
+  EXPECT_EQ(driver.Only<action::Exit>().code, 3);
+  EXPECT_THAT(driver.Logged("stopped"), HasSubstr("connections_cut=6"));
 }
 
 TEST(SupervisorStopTest, NobodyIsReplacedOnceTheDrainHasBegun) {

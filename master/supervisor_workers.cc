@@ -204,8 +204,12 @@ void Supervisor::On(const event::WorkerDrained& event) {
   }
   LogWorker(cut == 0 ? Severity::kInfo : Severity::kWarning, "worker_drained",
             *worker, {{"connections_cut", static_cast<int64_t>(cut)}});
+  if (phase_ == Phase::kQuitting) connections_cut_ += cut;
   if (cut_before) return;
-  if (phase_ == Phase::kDraining) connections_cut_ += cut;
+  if (phase_ == Phase::kDraining) {
+    connections_cut_ += cut;
+    stop_timeout_cut_ = stop_timeout_cut_ || cut > 0;
+  }
   // Nothing is left but its exit.
   worker->phase = WorkerPhase::kEnding;
   worker->deadline = now_ + kStopGrace;
@@ -270,7 +274,9 @@ void Supervisor::ExpireWorker(SupervisedWorker& worker) {
   LogWorker(Severity::kWarning, "worker_killed", worker, {{"reason", reason}});
   if (phase_ == Phase::kDraining && phase == WorkerPhase::kDraining) {
     ++workers_cut_;
+    stop_timeout_cut_ = true;
   }
+  if (phase_ == Phase::kQuitting) ++workers_cut_;
   Failed(worker, /*killed_from_outside=*/false, reason);
   KillWorker(worker);
 }
@@ -304,7 +310,10 @@ void Supervisor::On(const event::WorkerStalled& event) {
   LogWorker(Severity::kWarning, "worker_stalled", *worker,
             {{"in_turn_ms", absl::ToInt64Milliseconds(event.in_turn)}});
   Emit(action::Kill{worker->id, SIGABRT});
-  if (phase_ == Phase::kDraining) ++workers_cut_;
+  if (phase_ == Phase::kDraining) {
+    ++workers_cut_;
+    stop_timeout_cut_ = true;
+  }
   Failed(*worker, /*killed_from_outside=*/false,
          absl::StrCat("stalled for ", absl::FormatDuration(event.in_turn)));
   EndAdoptions(worker->id);

@@ -79,6 +79,7 @@ TEST(ServerSignalsTest, QuitEndsItWithinASecondWhateverIsInProgress) {
   client.SendUntilStuck();
   const int64_t begin = MonotonicClock::Get()->NowNanos();
   server.Signal(SIGQUIT);
+  EXPECT_EQ(server.WaitFor("stopped").value("connections_cut", 0), 1);
   EXPECT_EQ(server.Wait().exit_code, 0);
   EXPECT_LT(MonotonicClock::Get()->NowNanos() - begin, 1'000'000'000);
 }
