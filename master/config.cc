@@ -200,7 +200,7 @@ absl::StatusOr<Config> ReadConfig(const FlagSourceNames& sources,
   reader.Read("ready_timeout", ParseReadyTimeout, config.ready_timeout);
   reader.Read("stall_timeout", ParseStallTimeout, config.stall_timeout);
   reader.Read("crash_loop_limit", ParseCrashLoopLimit, config.crash_loop_limit);
-  reader.Read("max_rss", ParseSize, config.max_rss);
+  reader.Read("max_rss", ParseMaxRss, config.max_rss);
   reader.Read("probation", ParseTimeout, config.probation);
   reader.Read("max_draining", ParseMaxDraining, config.max_draining);
   reader.Read("drain_delay", ParseTimeout, config.drain_delay);

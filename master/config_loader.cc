@@ -86,6 +86,12 @@ absl::StatusOr<std::string> ConfigLoader::ReadFile() const {
     return absl::Status(bytes.status().code(),
                         absl::StrCat("--flagfile: ", bytes.status().message()));
   }
+  // What somebody has begun to write, or a full disk has left of it.
+  if (bytes->empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--flagfile: ", flag_file_, ": empty; if each flag is to have its ",
+        "default, say so by a line with a comment (# ...)"));
+  }
   return bytes;
 }
 
@@ -110,6 +116,11 @@ absl::StatusOr<std::shared_ptr<const Config>> ConfigLoader::LoadWith(
     config = ReadConfig(sources, rules_, known, checks);
   }
   if (!config.ok()) return config.status();
+  if (config->watch_flagfile && flag_file_.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(sources["watch_flagfile"],
+                     ": there is nothing to watch without --flagfile=FILE"));
+  }
   config->warnings.insert(config->warnings.begin(), warnings_.begin(),
                           warnings_.end());
   config->file_bytes = std::string(file_bytes);

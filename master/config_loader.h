@@ -66,7 +66,8 @@ class ConfigLoader {
   // --flagfile; empty = none.
   const std::string& flag_file() const { return flag_file_; }
 
-  // The bytes of the flag file, none if there is none.
+  // The bytes of the flag file, none if there is none. One without any is an
+  // error, which names it: it is hardly meant.
   absl::StatusOr<std::string> ReadFile() const;
 
   // What is in `known` is not looked up, the rest is. The services are asked

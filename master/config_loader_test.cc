@@ -429,6 +429,22 @@ TEST(ConfigLoader, WhatToDo) {
             "--x: unknown flag; --help shows what there is");
 }
 
+TEST(ConfigLoader, AWatchNeedsAFlagFile) {
+  const auto error = [](const std::vector<std::string>& args,
+                        const std::vector<std::string>& environment) {
+    const auto loader = ConfigLoader::Create(args, environment, Rules());
+    return std::string(loader->Load("").status().message());
+  };
+  EXPECT_EQ(error({kListen, "--watch_flagfile"}, {}),
+            "--watch_flagfile: there is nothing to watch without "
+            "--flagfile=FILE");
+  EXPECT_EQ(error({kListen}, {"BATON_WATCH_FLAGFILE=1"}),
+            "BATON_WATCH_FLAGFILE: there is nothing to watch without "
+            "--flagfile=FILE");
+  EXPECT_EQ(error({kListen, "--nowatch_flagfile"}, {"BATON_WATCH_FLAGFILE=1"}),
+            "");
+}
+
 TEST(ConfigLoader, TheFlagFile) {
   std::string dir = absl::StrCat(testing::TempDir(), "/config_XXXXXX");
   ASSERT_NE(mkdtemp(dir.data()), nullptr);
@@ -450,6 +466,13 @@ TEST(ConfigLoader, TheFlagFile) {
                          ": No such file or directory (ENOENT)"));
   std::ofstream(path) << "--workers=4\n";
   EXPECT_EQ(loader->ReadFile().value(), "--workers=4\n");
+  std::ofstream{path};
+  EXPECT_EQ(loader->ReadFile().status().message(),
+            absl::StrCat("--flagfile: ", path,
+                         ": empty; if each flag is to have its default, say so "
+                         "by a line with a comment (# ...)"));
+  std::ofstream(path) << "# no flag";
+  EXPECT_EQ(loader->ReadFile().value(), "# no flag");
 }
 
 }  // namespace

@@ -23,6 +23,10 @@ namespace {
 constexpr int64_t kMaxConnections = int64_t{1} << 30;
 constexpr int64_t kMaxRequests = int64_t{1} << 53;
 
+// A worker that serves next to nothing has some 6 MiB: with less than twice
+// that, all it would do is to be replaced.
+constexpr int64_t kLeastMaxRss = int64_t{16} << 20;
+
 constexpr int64_t kMaxCrashLoopLimit = 1'000'000;
 constexpr int64_t kMaxJobThreads = 1024;
 constexpr int64_t kMaxJobQueue = 1 << 20;  // 64 bytes each
@@ -94,6 +98,15 @@ absl::StatusOr<int> ParseCrashLoopLimit(absl::string_view text) {
   return ToInt(ParseWholeNumber(text, 0, kMaxCrashLoopLimit, "never"));
 }
 
+absl::StatusOr<int64_t> ParseMaxRss(absl::string_view text) {
+  const absl::StatusOr<int64_t> size = ParseSize(text);
+  if (size.ok() && *size > 0 && *size < kLeastMaxRss) {
+    return Bad("size", text,
+               absl::StrCat("0 (never), or from ", SizeToString(kLeastMaxRss)));
+  }
+  return size;
+}
+
 absl::StatusOr<int64_t> ParseMaxConnections(absl::string_view text) {
   return ParseWholeNumber(text, 0, kMaxConnections,
                           "what RLIMIT_NOFILE allows");
@@ -160,9 +173,17 @@ absl::StatusOr<std::vector<ListenUrl>> ParseListeners(absl::string_view text) {
   for (const absl::string_view entry : absl::StrSplit(text, ',')) {
     const absl::string_view url = absl::StripAsciiWhitespace(entry);
     if (url.empty()) {
-      return Bad("list", text, "one or more URLs, with a comma between two");
+      return Bad("list", text,
+                 "one or more URLs, with a comma between two; one inside of a "
+                 "URL is written %2C");
     }
     absl::StatusOr<ListenUrl> parsed = ParseListenUrl(url);
+    // The rest of an option's value, perhaps: "public, max-age=60".
+    if (!parsed.ok() && !listeners.empty() && !absl::StrContains(url, "://")) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          parsed.status().message(),
+          " (a comma parts listeners; one inside of a URL is written %2C)"));
+    }
     if (!parsed.ok()) return parsed.status();
     listeners.push_back(*std::move(parsed));
   }

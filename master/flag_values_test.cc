@@ -49,6 +49,29 @@ TEST(FlagValues, Listeners) {
   EXPECT_EQ(two[1].address, "/a,b");
 }
 
+TEST(FlagValues, ACommaInAnOptionIsToldFromAnotherListener) {
+  const auto error = [](absl::string_view text) {
+    return std::string(ParseListeners(text).status().message());
+  };
+  constexpr absl::string_view kHint = "inside of a URL is written %2C";
+  for (const char* bad :
+       {"http://[::]:7?root=/x&cache_control=public, max-age=60",
+        "http://[::]:7?cache_control=a,,", "http://[::]:7?cache_control=a,"}) {
+    EXPECT_TRUE(absl::StrContains(error(bad), kHint)) << error(bad);
+  }
+  // That was no comma's fault.
+  for (const char* bad : {"max-age=60", "http://[::]:7,x+y://[::]:8"}) {
+    EXPECT_NE(error(bad), "");
+    EXPECT_FALSE(absl::StrContains(error(bad), kHint)) << error(bad);
+  }
+}
+
+TEST(FlagValues, MaxRssIsMoreThanAWorkerHasAtFirst) {
+  EXPECT_EQ(ParseMaxRss("0").value(), 0);
+  EXPECT_EQ(ParseMaxRss("16MiB").value(), 16 << 20);
+  EXPECT_FALSE(ParseMaxRss("1").ok());
+}
+
 TEST(FlagValues, Timeouts) {
   EXPECT_EQ(ParseTimeout("0s").value(), absl::ZeroDuration());
   EXPECT_EQ(ParseTimeout("8760h").value(), kMaxTimeout);
@@ -109,6 +132,8 @@ constexpr BadValue kBadValues[] = {
     {"max_requests", "-1",
      "bad number \"-1\": a whole number from 0 (never) to 9007199254740992"},
     {"max_rss", "10mb", "10MiB"},
+    {"max_rss", "64", "bad size \"64\": 0 (never), or from 16MiB"},
+    {"max_rss", "16383KiB", "0 (never), or from 16MiB"},
     {"probation", "2", "250ms"},
     {"drain_timeout", "", "250ms"},
     {"max_draining", "0", "bad number \"0\": a whole number from 1 to 1024"},

@@ -9,6 +9,8 @@
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
+#include "master/in_context.h"
+#include "net/quote.h"
 #include "net/reuseport_steering.h"
 
 namespace baton {
@@ -168,7 +170,7 @@ absl::Status ListenerSlots::Load(Generation generation,
           CloseGroup(*other);  // removes its unix path
         }
       }
-      return status;
+      return InContext(Quote(urls[i].text), status);
     }
     if (group->sockets.empty()) {
       CHECK(!opened.empty());
@@ -227,7 +229,7 @@ absl::Status ListenerSlots::OpenSlots(int slots, const ListenFlags& flags) {
     if (absl::Status status =
             OpenMissing(*group, slots, flags, additions.back().second);
         !status.ok()) {
-      return status;
+      return InContext(Quote(group->url.text), status);
     }
   }
   for (auto& [group, sockets] : additions) {

@@ -151,9 +151,10 @@ TEST_F(ListenerSlotsTest, APortThatAnotherOneSharesIsInUse) {
   ASSERT_TRUE(other.ok());
   const std::string address = Endpoint::LocalOf(other->get())->ToString();
   const absl::Status status = Load(1, {"echo://" + address}, 2);
-  EXPECT_EQ(status.message(), absl::StrCat("bind ", address,
-                                           ": Address already in use "
-                                           "(EADDRINUSE)"));
+  EXPECT_EQ(status.message(),
+            absl::StrCat("\"echo://", address, "\": bind ", address,
+                         ": Address already in use "
+                         "(EADDRINUSE)"));
 }
 
 TEST_F(ListenerSlotsTest, AnAddressThatStaysKeepsItsQueue) {

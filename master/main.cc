@@ -24,6 +24,7 @@
 #include "master/config_probe.h"
 #include "master/handoff.h"
 #include "master/help.h"
+#include "master/in_context.h"
 #include "master/inherited_fd.h"
 #include "master/known_names.h"
 #include "master/local_http.h"
@@ -82,14 +83,26 @@ void SetDisposition(int number, void (*handler)(int)) {
   PCHECK(sigaction(number, &action, nullptr) == 0);
 }
 
+std::vector<std::string> WarningsAtStart(const Config& config) {
+  std::vector<std::string> warnings = config.warnings;
+  const bool named =
+      config.run_as.has_value() && config.run_as->uid.has_value();
+  if (geteuid() == 0 && !named) {
+    warnings.emplace_back(
+        "workers run as root: --user=NAME lets them run as another user "
+        "(--user=root, if that is meant)");
+  }
+  return warnings;
+}
+
 // The configuration is good; are the services, with it, and as that user?
 // `names` are printed too, before code of that user could: for a binary that
 // waits for nobody.
 int Check(const Config& config, const Services& services,
           const std::string& names) {
   if (!names.empty()) Print(names);
+  std::vector<std::string> warnings = WarningsAtStart(config);
   // With the rights that it is opened with.
-  std::vector<std::string> warnings = config.warnings;
   for (const std::string& path : services.AccessLogs(config.listen)) {
     if (!IsFifo(path)) continue;
     warnings.push_back(
@@ -151,11 +164,15 @@ struct Start {
 
 int Serve(const Start& start, std::shared_ptr<const Config> config) {
   absl::StatusOr<UniqueFd> log_fd = OpenLog(config->log_file);
-  if (!log_fd.ok()) return Fail(kCouldNotStart, log_fd.status());
+  if (!log_fd.ok()) {
+    return Fail(kCouldNotStart, InContext("--log_file", log_fd.status()));
+  }
   PrepareProcess(start.name);
   LineLogSink log(*std::move(log_fd), config->log_format, "master");
   const CrashTrace crash_trace(start.name, log);
-  for (const std::string& warning : config->warnings) LOG(WARNING) << warning;
+  for (const std::string& warning : WarningsAtStart(*config)) {
+    LOG(WARNING) << warning;
+  }
   Master master(start.HostWith(log), std::move(config));
   return master.Run();
 }

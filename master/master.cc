@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "master/cgroup_limits.h"
+#include "master/in_context.h"
 #include "master/master_link.h"
 #include "master/oom_kills.h"
 #include "master/process_title.h"
@@ -133,7 +134,7 @@ absl::Status Master::Start() {
   // First, so that a second server with our pid file does not get far.
   if (!config.pid_file.empty()) {
     absl::StatusOr<PidFile> file = PidFile::Lock(config.pid_file);
-    if (!file.ok()) return file.status();
+    if (!file.ok()) return InContext("--pid_file", file.status());
     pid_file_.emplace(*std::move(file));
   }
   if (absl::Status status = MakeLoop(); !status.ok()) return status;
@@ -185,7 +186,7 @@ absl::Status Master::ListenFirst() {
   if (absl::Status status = listeners_.Load(1, config.listen, settings->workers,
                                             FlagsFor(config));
       !status.ok()) {
-    return status;
+    return InContext("--listen", status);
   }
   if (absl::Status status = helpers_->Load(1, configs_.at(1)); !status.ok()) {
     return status;
@@ -344,7 +345,7 @@ absl::StatusOr<SupervisorSettings> Master::Load(const action::LoadConfig& load,
                                             slots, FlagsFor(**config));
       !status.ok()) {
     helpers_->Drop(generation);
-    return status;
+    return InContext("--listen", status);
   }
   for (const std::string& warning : (*config)->warnings) {
     LOG(WARNING) << warning;
@@ -433,7 +434,7 @@ void Master::Do(const action::CloseListeners&) {
 void Master::Do(const action::AnnounceReady&) {
   if (pid_file_.has_value()) {
     if (absl::Status status = pid_file_->Write(); !status.ok()) {
-      LOG(ERROR) << status.message();
+      LOG(ERROR) << InContext("--pid_file", status).message();
     }
   }
   heartbeat_timer_->Start(TurnWatch::kPeriod);

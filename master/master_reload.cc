@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "master/config_probe.h"
+#include "master/in_context.h"
 #include "master/master.h"
 #include "master/master_link.h"
 #include "worker/log_event.h"
@@ -120,10 +121,7 @@ void Master::CancelLoadingAtStop() {
 // --- --watch_flagfile
 
 void Master::UpdateFlagFileWatch(const Config& config) {
-  const bool wanted = config.watch_flagfile && !loader_.flag_file().empty();
-  if (config.watch_flagfile && !wanted) {
-    LOG(WARNING) << "--watch_flagfile has no effect without --flagfile";
-  }
+  const bool wanted = config.watch_flagfile;
   if (wanted == flag_file_watch_.has_value()) return;
   if (!wanted) return flag_file_watch_.reset();
   flag_file_watch_.emplace(*loop_, loader_.flag_file(),
@@ -134,8 +132,8 @@ void Master::UpdateFlagFileWatch(const Config& config) {
   }
 }
 
-// One that is gone for now, or as it was before, is no reason to reload; nor is
-// one that is empty: somebody is about to write it.
+// One that is gone for now, or empty since somebody is about to write it, or as
+// it was before, is no reason to reload.
 void Master::OnFlagFileChange() {
   const absl::StatusOr<std::string> bytes = loader_.ReadFile();
   if (!bytes.ok()) {
@@ -143,7 +141,7 @@ void Master::OnFlagFileChange() {
         .Field("reason", bytes.status().message());
     return;
   }
-  if (bytes->empty() || *bytes == last_file_bytes_) return;
+  if (*bytes == last_file_bytes_) return;
   LogEvent("flag_file_changed").Field("path", loader_.flag_file());
   Feed(event::ReloadRequested{});
 }
@@ -161,7 +159,7 @@ absl::Status Master::OpenFiles(Generation generation, const Config& config) {
   const OpenFileNames& now = open_files_;
   if (config.log_file != now.log_file || config.log_format != now.log_format) {
     absl::StatusOr<UniqueFd> log = OpenLog(config.log_file);
-    if (!log.ok()) return log.status();
+    if (!log.ok()) return InContext("--log_file", log.status());
     next_log_ = *std::move(log);
   }
   if (config.pid_file.empty() || config.pid_file == now.pid_file ||
@@ -169,7 +167,7 @@ absl::Status Master::OpenFiles(Generation generation, const Config& config) {
     return absl::OkStatus();
   }
   absl::StatusOr<PidFile> file = PidFile::Lock(config.pid_file);
-  if (!file.ok()) return file.status();
+  if (!file.ok()) return InContext("--pid_file", file.status());
   next_pid_file_.emplace(*std::move(file));
   return absl::OkStatus();
 }
@@ -184,7 +182,7 @@ void Master::SwitchFiles(const Config& now) {
   }
   if (next_pid_file_.has_value()) {
     if (absl::Status status = next_pid_file_->Write(); !status.ok()) {
-      LOG(ERROR) << status.message();
+      LOG(ERROR) << InContext("--pid_file", status).message();
     }
   }
   pid_file_.reset();  // removes the old one
@@ -205,7 +203,8 @@ void Master::ReopenLog() {
   if (now.log_file.empty()) return;
   absl::StatusOr<UniqueFd> fd = OpenLog(now.log_file);
   if (!fd.ok()) {
-    LOG(ERROR) << "the log is not reopened: " << fd.status().message();
+    LOG(ERROR) << "--log_file: the log is not reopened: "
+               << fd.status().message();
     return;
   }
   SwitchLog(*std::move(fd), now.log_format);

@@ -27,7 +27,7 @@ absl::Status HeldError(int fd, const std::string& path) {
     holder = absl::StrCat("process ", lock.l_pid);
   }
   return absl::AlreadyExistsError(
-      absl::StrCat("pid file ", path, " is held by ", holder));
+      absl::StrCat("lock ", path, ": it is held by ", holder));
 }
 
 // Whether `path` still names the file that `fd` is.

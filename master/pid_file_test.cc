@@ -84,7 +84,7 @@ TEST(PidFileTest, ASecondServerIsToldWhoHoldsIt) {
   const std::string path = NewPath();
   auto file = PidFile::Lock(path);
   ASSERT_TRUE(file.ok());
-  EXPECT_EQ(LockElsewhere(path), "pid file " + path + " is held by process " +
+  EXPECT_EQ(LockElsewhere(path), "lock " + path + ": it is held by process " +
                                      std::to_string(getpid()));
 }
 

@@ -18,6 +18,7 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 std::string TempPath(const std::string& name) {
   return absl::StrCat(
@@ -102,6 +103,18 @@ TEST(ServerFlagsTest, CheckNamesFileAndLine) {
       AllOf(HasSubstr(path + ":3"), HasSubstr("--workers"), HasSubstr("few")));
 }
 
+TEST(ServerFlagsTest, AnEmptyFlagFileIsRefusedAndOneOfCommentsIsNot) {
+  const std::string path = TempPath("flags");
+  std::ofstream{path};
+  const std::string flag = "--flagfile=" + path;
+  const auto names_it = HasSubstr(path + ": empty");
+  ExpectRefused({"--check", flag}, names_it);
+  ExpectRefused({flag}, names_it);
+  std::ofstream(path) << "# all as it comes";
+  const Finished finished = RunServer({"--check", flag});
+  EXPECT_EQ(finished.exit_code, 0) << finished.err;
+}
+
 TEST(ServerFlagsTest, TheCommandLineGoesBeforeTheEnvironmentBeforeTheFile) {
   const std::string path = TempPath("flags");
   std::ofstream(path) << "--listen=echo://127.0.0.1:0\n--workers=1\n";
@@ -118,6 +131,20 @@ TEST(ServerFlagsTest, TheCommandLineGoesBeforeTheEnvironmentBeforeTheFile) {
   EXPECT_EQ(workers(from_command_line), 3);
 }
 
+TEST(ServerFlagsTest, WhoLetsWorkersRunAsRootIsWarned) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  constexpr char kWarning[] = "workers run as root: --user=NAME";
+  const auto check = [](const std::string& flag) {
+    return RunServer({"--check", "--listen=echo://127.0.0.1:0", flag}).err;
+  };
+  EXPECT_THAT(check("--user="), HasSubstr(kWarning));
+  EXPECT_THAT(check("--group=root"), HasSubstr(kWarning));
+  EXPECT_THAT(check("--user=root"), Not(HasSubstr(kWarning)));
+  ServerProcess server({"--listen=echo://127.0.0.1:0", "--workers=1"});
+  server.WaitReady();
+  EXPECT_THAT(server.log(), HasSubstr(kWarning));
+}
+
 // --- what can't be started
 
 TEST(ServerFlagsTest, APortInUseIsNamedEvenIfItsOwnerWouldShareIt) {
@@ -129,7 +156,8 @@ TEST(ServerFlagsTest, APortInUseIsNamedEvenIfItsOwnerWouldShareIt) {
   const Finished finished =
       RunServer({absl::StrCat("--listen=echo://", address)});
   EXPECT_EQ(finished.exit_code, 1);
-  EXPECT_THAT(finished.err, AllOf(HasSubstr(address), HasSubstr("EADDRINUSE")));
+  EXPECT_THAT(finished.err, AllOf(HasSubstr("--listen: \"echo://" + address),
+                                  HasSubstr("EADDRINUSE")));
 }
 
 TEST(ServerFlagsTest, AUnixPathThatAnswersIsInUse) {
@@ -149,7 +177,8 @@ TEST(ServerFlagsTest, ALogThatCanNotBeOpenedIsNamed) {
   const Finished finished = RunServer(
       {"--listen=echo://127.0.0.1:0", "--log_file=/nonexistent/baton.log"});
   EXPECT_EQ(finished.exit_code, 1);
-  EXPECT_THAT(finished.err, HasSubstr("/nonexistent/baton.log"));
+  EXPECT_THAT(finished.err,
+              HasSubstr("--log_file: open log /nonexistent/baton.log"));
 }
 
 TEST(ServerFlagsTest, ThePidFileIsWrittenWhenReadyLockedAndRemoved) {
@@ -165,8 +194,8 @@ TEST(ServerFlagsTest, ThePidFileIsWrittenWhenReadyLockedAndRemoved) {
 
   const Finished second = RunServer(args);
   EXPECT_EQ(second.exit_code, 1);
-  EXPECT_THAT(second.err,
-              AllOf(HasSubstr(path), HasSubstr(std::to_string(server.pid()))));
+  EXPECT_THAT(second.err, AllOf(HasSubstr("--pid_file: lock " + path),
+                                HasSubstr(std::to_string(server.pid()))));
   EXPECT_EQ(access(path.c_str(), F_OK), 0) << "the second removed it";
 
   server.Signal(SIGTERM);

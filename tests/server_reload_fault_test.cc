@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -161,9 +162,9 @@ INSTANTIATE_TEST_SUITE_P(
               "ready_timeout (3s)",
               {"--ready_timeout=3s"}},
         Fault{"LogThatCanNotBeOpened", "--log_file=/nowhere/log", "rejected",
-              "/nowhere/log"},
+              "--log_file: open log /nowhere/log"},
         Fault{"PidFileThatCanNotBeMade", "--pid_file=/nowhere/pid", "rejected",
-              "/nowhere/pid"}),
+              "--pid_file: open /nowhere/pid"}),
     [](const auto& info) { return info.param.name; });
 
 // Its workers do not come up, or do not last.
@@ -205,6 +206,14 @@ TEST_F(ReloadFixture, AFileThatCanNotBeRead) {
   ExpectGoodReload();
 }
 
+TEST_F(ReloadFixture, AFileThatIsEmpty) {
+  StartServer();
+  std::ofstream{flag_file()};
+  ExpectFailedReload(
+      {"FileEmpty", "", "rejected", flag_file() + ": empty; if each flag"});
+  ExpectGoodReload();
+}
+
 TEST_F(ReloadFixture, APortThatIsTaken) {
   StartServer();
   ServerProcess other({"--listen=echo://127.0.0.1:0", "--workers=1"});
@@ -212,7 +221,8 @@ TEST_F(ReloadFixture, APortThatIsTaken) {
   const std::string taken = other.address().ToString();
   WriteFlags(absl::StrCat("--listen=greet://127.0.0.1:0,echo://", taken,
                           "\n--greeting=new"));
-  ExpectFailedReload({"PortInUse", "", "rejected", taken});
+  ExpectFailedReload({"PortInUse", "", "rejected",
+                      absl::StrCat("--listen: \"echo://", taken, "\": ")});
   ExpectGoodReload();
 }
 

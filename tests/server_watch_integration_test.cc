@@ -108,6 +108,7 @@ TEST_F(ServerWatchTest, TheSameAgainIsNoReload) {
   Start(Flags("one"));
   for (int i = 0; i < 3; ++i) WriteFlags(Flags("one"));
   std::ofstream{flag_file()};  // empty, as an edit in place begins
+  server().WaitFor("flag_file_unreadable");
   ASSERT_EQ(unlink(flag_file().c_str()), 0);
   server().WaitFor("flag_file_unreadable");
   WriteFlags(Flags("one"));
