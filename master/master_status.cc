@@ -23,6 +23,8 @@ constexpr uint16_t kOk = 200;
 constexpr uint16_t kConflict = 409;
 constexpr uint16_t kUnavailable = 503;
 
+constexpr char kNotServed[] = "not every slot is served: ";
+
 Answer Verdict(absl::string_view outcome, absl::string_view reason,
                Generation generation, int workers) {
   const nlohmann::ordered_json json = {{"outcome", std::string(outcome)},
@@ -60,12 +62,14 @@ void Master::OnInquiry(const Helpers::Asker& asker, const Inquiry& inquiry) {
     }
     case Question::kReadiness: {
       const ServerStatus status = Status();
+      const bool stopping = status.state == ServerState::kStopping;
       return helpers_->Reply(
-          asker, {0, status.ready ? kOk : kUnavailable,
-                  status.ready
-                      ? "ok\n"
-                      : absl::StrCat("not every slot is served: the server is ",
-                                     ServerStateName(status.state), "\n")});
+          asker,
+          {0, status.ready ? kOk : kUnavailable,
+           status.ready
+               ? "ok\n"
+               : absl::StrCat(stopping ? "" : kNotServed, "the server is ",
+                              ServerStateName(status.state), "\n")});
     }
     case Question::kStatus:
       return helpers_->Reply(asker, {0, kOk, StatusJson(Status())});
@@ -227,10 +231,13 @@ ServerStatus Master::Status() {
   ServerStatus status;
   status.pid = getpid();
   status.version = kVersion;
+  status.build = BuildText();
+  status.binary = program_.path();
   status.started_at = started_at_;
   status.state = supervisor_->state();
   status.generation = supervisor_->generation();
   status.wanted_workers = supervisor_->wanted_workers();
+  status.configured_workers = supervisor_->configured_workers();
   status.last_reload = last_reload_;
   status.reloads = reloads_;
   status.crashes = crashes_;
@@ -241,6 +248,13 @@ ServerStatus Master::Status() {
   if (!listeners_closed_) {
     for (const ListenUrl& url : listeners_.Urls(status.generation)) {
       status.listeners.push_back({url.text, url.address});
+    }
+    for (const auto& [id, unused] : supervisor_->removed()) {
+      const auto removed = listeners_.Removed(id);
+      // Nothing if a reload is about to have it again.
+      if (!removed.has_value()) continue;
+      status.removed_listeners.push_back(
+          {removed->url.text, removed->url.address});
     }
   }
   status.ready = status.state == ServerState::kRunning ||

@@ -52,12 +52,15 @@ struct SlotStatus {
 struct ServerStatus {
   pid_t pid = 0;
   std::string version;
+  std::string build;
+  std::string binary;  // that an upgrade would take
   absl::Time started_at;
   ServerState state = ServerState::kStarting;
   Generation generation = 0;
   int wanted_workers = 0;
-  bool serving = false;  // at least one worker is
-  bool ready = false;    // every slot is served, and this is no stop
+  int configured_workers = 0;  // others, if it has been scaled
+  bool serving = false;        // at least one worker is
+  bool ready = false;          // every slot is served, and this is no stop
 
   struct Reload {
     ReloadResult result;
@@ -72,6 +75,8 @@ struct ServerStatus {
     std::string address;  // as bound
   };
   std::vector<Listener> listeners;
+  // By a reload, and served for those who are on the way.
+  std::vector<Listener> removed_listeners;
 
   std::vector<SlotStatus> slots;
   // All that live, by slot; the one that serves comes first.

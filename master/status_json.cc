@@ -21,6 +21,14 @@ Json ReloadJson(const std::optional<ServerStatus::Reload>& reload) {
           {"upgrade", reload->result.upgrade}};
 }
 
+Json ListenersJson(const std::vector<ServerStatus::Listener>& listeners) {
+  Json json = Json::array();
+  for (const ServerStatus::Listener& listener : listeners) {
+    json.push_back({{"url", listener.url}, {"address", listener.address}});
+  }
+  return json;
+}
+
 Json WorkerJson(const WorkerStatus& worker, const SlotStatus& slot) {
   const WorkerSnapshot& numbers = worker.numbers;
   Json json = {
@@ -63,17 +71,18 @@ std::string StatusJson(const ServerStatus& status) {
   Json json = {
       {"pid", status.pid},
       {"version", status.version},
+      {"build", status.build},
+      {"binary", status.binary},
       {"started_at", Rfc3339(status.started_at)},
       {"generation", status.generation},
       {"state", ServerStateName(status.state)},
       {"ready", status.ready},
       {"wanted_workers", status.wanted_workers},
+      {"configured_workers", status.configured_workers},
       {"last_reload", ReloadJson(status.last_reload)},
   };
-  Json& listeners = json["listeners"] = Json::array();
-  for (const ServerStatus::Listener& listener : status.listeners) {
-    listeners.push_back({{"url", listener.url}, {"address", listener.address}});
-  }
+  json["listeners"] = ListenersJson(status.listeners);
+  json["removed_listeners"] = ListenersJson(status.removed_listeners);
   Json& workers = json["workers"] = Json::array();
   for (const WorkerStatus& worker : status.workers) {
     workers.push_back(WorkerJson(worker, status.slots[worker.slot]));

@@ -39,9 +39,12 @@ constexpr char kCompiler[] = "gcc " __VERSION__;
 
 }  // namespace
 
+std::string BuildText() {
+  return absl::StrCat(kBuild, ", ", kMachine, ", ", kCompiler);
+}
+
 std::string VersionText() {
-  return absl::StrCat("baton ", kVersion, " (", kBuild, ", ", kMachine, ", ",
-                      kCompiler, ")");
+  return absl::StrCat("baton ", kVersion, " (", BuildText(), ")");
 }
 
 }  // namespace baton

@@ -77,6 +77,27 @@ std::string Align(const std::vector<Row>& rows, size_t text_columns_begin) {
   return text;
 }
 
+std::string Listeners(const Json& status, const char* key,
+                      absl::string_view what) {
+  std::string text;
+  const auto listeners = status.find(key);
+  if (listeners == status.end() || !listeners->is_array()) return text;
+  for (const Json& listener : *listeners) {
+    absl::StrAppend(&text, what, Text(listener, "url"), " at ",
+                    Text(listener, "address"), "\n");
+  }
+  return text;
+}
+
+// Empty unless the number is another than the configuration's.
+std::string Scaled(const Json& status) {
+  const double configured = Number(status, "configured_workers");
+  if (configured == 0 || configured == Number(status, "wanted_workers")) {
+    return "";
+  }
+  return absl::StrCat(" (scaled; configured: ", configured, ")");
+}
+
 std::string Heading(const Json& status) {
   const auto& workers = status["workers"];
   const auto ready = std::count_if(
@@ -86,8 +107,12 @@ std::string Heading(const Json& status) {
       "baton ", Text(status, "version"), ", pid ",
       static_cast<int64_t>(Number(status, "pid")), ": ", Text(status, "state"),
       ", generation ", Number(status, "generation"), ", ", ready, " of ",
-      Number(status, "wanted_workers"), " workers ready, since ",
-      Text(status, "started_at"), "\n");
+      Number(status, "wanted_workers"), " workers ready", Scaled(status),
+      ", since ", Text(status, "started_at"), "\n");
+  if (const std::string binary = Text(status, "binary"); !binary.empty()) {
+    absl::StrAppend(&text, "binary:      ", binary, " (", Text(status, "build"),
+                    ")\n");
+  }
   const auto reload = status.find("last_reload");
   if (reload != status.end() && reload->is_object()) {
     const std::string reason = Text(*reload, "reason");
@@ -95,14 +120,8 @@ std::string Heading(const Json& status) {
                     reason.empty() ? "" : absl::StrCat(" (", reason, ")"),
                     ", at ", Text(*reload, "at"), "\n");
   }
-  const auto listeners = status.find("listeners");
-  if (listeners != status.end() && listeners->is_array()) {
-    for (const Json& listener : *listeners) {
-      absl::StrAppend(&text, "listening:   ", Text(listener, "url"), " at ",
-                      Text(listener, "address"), "\n");
-    }
-  }
-  return text;
+  return absl::StrCat(text, Listeners(status, "listeners", "listening:   "),
+                      Listeners(status, "removed_listeners", "removed:     "));
 }
 
 }  // namespace

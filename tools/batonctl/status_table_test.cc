@@ -40,6 +40,25 @@ TEST(StatusTableTest, IsForPeople) {
       "0         0  -\n");
 }
 
+TEST(StatusTableTest, SaysWhatIsNotAsConfigured) {
+  const auto table = StatusTable(R"({
+    "pid": 42, "version": "1.2.3", "build": "opt, x86_64", "binary": "/x/baton",
+    "started_at": "now", "generation": 3, "state": "running",
+    "wanted_workers": 1, "configured_workers": 4, "last_reload": null,
+    "listeners": [{"url": "http://0.0.0.0:0", "address": "0.0.0.0:8080"}],
+    "removed_listeners": [{"url": "echo://[::1]:7", "address": "[::1]:7"}],
+    "workers": []})");
+  ASSERT_TRUE(table.ok()) << table.status();
+  EXPECT_TRUE(absl::StartsWith(
+      *table,
+      "baton 1.2.3, pid 42: running, generation 3, 0 of 1 workers ready "
+      "(scaled; configured: 4), since now\n"
+      "binary:      /x/baton (opt, x86_64)\n"
+      "listening:   http://0.0.0.0:0 at 0.0.0.0:8080\n"
+      "removed:     echo://[::1]:7 at [::1]:7\n"))
+      << *table;
+}
+
 TEST(StatusTableTest, WhatIsNoStatusIsAnError) {
   for (const char* bad : {"", "{", "[]", "{}", "{\"workers\": 1}"}) {
     EXPECT_FALSE(StatusTable(bad).ok()) << bad;
