@@ -17,14 +17,19 @@
 namespace baton {
 namespace {
 
-// $0 is the program, $1 a scheme.
+// $0 is the program, $1 a scheme, $2 the example of files if there is http.
 constexpr absl::string_view kExamples =
-    R"(Serve, with one worker per usable CPU:
+    R"($2Serve, with one worker per usable CPU:
   $0 --listen=$1://0.0.0.0:7007
 Several listeners, four workers:
   $0 --workers=4 --listen='$1://[::]:7007?dual=1,$1+unix:///run/x.sock'
 Configured by a file, which SIGHUP reads again (with --check: only checked):
   $0 --flagfile=/etc/$0.flags
+)";
+
+constexpr absl::string_view kFilesExample =
+    R"(The files of a folder, over HTTP:
+  $0 --listen='http://0.0.0.0:8080?root=/srv/www&autoindex=1'
 )";
 
 absl::string_view BaseName(absl::string_view path) {
@@ -87,8 +92,11 @@ std::string SectionOf(FlagKind kind, absl::string_view title) {
 
 std::string HelpText(absl::string_view program,
                      absl::Span<const std::string> schemes) {
+  const absl::string_view name = BaseName(program);
+  const bool http = absl::c_linear_search(schemes, "http");
   std::string text =
-      absl::Substitute(kExamples, BaseName(program), ExampleScheme(schemes));
+      absl::Substitute(kExamples, name, ExampleScheme(schemes),
+                       http ? absl::Substitute(kFilesExample, name) : "");
   absl::string_view group;
   std::string shared;
   for (const OwnFlag& own : OwnFlags()) {

@@ -19,7 +19,8 @@ namespace baton {
 namespace {
 
 const std::vector<std::string>& Schemes() {
-  static const auto& schemes = *new std::vector<std::string>{"discard", "echo"};
+  static const auto& schemes =
+      *new std::vector<std::string>{"discard", "echo", "http"};
   return schemes;
 }
 
@@ -54,6 +55,11 @@ TEST(Help, ShowsDefaultsSchemesAndExamplesWithTheProgramsName) {
       absl::StrContains(help, "  my_server --listen=login://0.0.0.0:7007\n"));
   EXPECT_TRUE(
       absl::StrContains(help, "  my_server --flagfile=/etc/my_server.flags\n"));
+  EXPECT_FALSE(absl::StrContains(help, "root="));
+  EXPECT_TRUE(absl::StrContains(
+      HelpText("/opt/my_server", Schemes()),
+      "  my_server "
+      "--listen='http://0.0.0.0:8080?root=/srv/www&autoindex=1'\n"));
 }
 
 TEST(Help, FullHasTheProgramsFlagsAndGlogs) {
