@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -157,6 +158,13 @@ bool CanTakeOver(absl::string_view printed) {
     }
   }
   return false;
+}
+
+std::string FindOffer(absl::string_view printed) {
+  for (const absl::string_view line : absl::StrSplit(printed, '\n')) {
+    if (absl::StartsWith(line, kOffer)) return std::string(line);
+  }
+  return "";
 }
 
 }  // namespace baton

@@ -58,6 +58,8 @@ absl::StatusOr<std::optional<Handoff>> TakeHandoff(
 // this one.
 std::string HandoffOffer();
 bool CanTakeOver(absl::string_view printed);
+// The first line that offers anything; empty: it is no such binary at all.
+std::string FindOffer(absl::string_view printed);
 
 }  // namespace baton
 

@@ -171,5 +171,12 @@ TEST_F(HandoffTest, ABinaryCanTakeOverThatSaysSoOnALineOfItsOwn) {
   }
 }
 
+TEST_F(HandoffTest, AnOfferIsFoundWhetherItIsGoodOrNot) {
+  EXPECT_EQ(FindOffer("warning: x\nhandoff: versions 8-9, channel 8-9\nok\n"),
+            "handoff: versions 8-9, channel 8-9");
+  EXPECT_EQ(FindOffer("configuration ok\n handoff: versions 1-1"), "");
+  EXPECT_EQ(FindOffer(""), "");
+}
+
 }  // namespace
 }  // namespace baton

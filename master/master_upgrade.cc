@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <array>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +21,7 @@
 #include "master/master_link.h"
 #include "master/version.h"
 #include "net/errno_status.h"
+#include "net/quote.h"
 #include "net/units.h"
 #include "worker/log_event.h"
 
@@ -65,7 +67,8 @@ std::string HowItEnded(const Trial::Result& result) {
 }
 
 // Why the binary can't take over, by its check's end; empty if it can.
-std::string Refusal(const Trial::Result& result, absl::Duration patience) {
+std::string Refusal(const std::string& path, const Trial::Result& result,
+                    absl::Duration patience) {
   if (result.timed_out) {
     return absl::StrCat(
         "the new binary's --check was not done within ready_timeout (",
@@ -75,8 +78,23 @@ std::string Refusal(const Trial::Result& result, absl::Duration patience) {
     return absl::StrCat("the new binary's --check: ", HowItEnded(result));
   }
   if (CanTakeOver(result.output)) return "";
-  return absl::StrCat("the new binary does not say \"", HandoffOffer(),
-                      "\": it can't take over from this one");
+  const std::string offer = FindOffer(result.output);
+  if (offer.empty()) {
+    return absl::StrCat(path,
+                        ": its --check ended with exit code 0 and without \"",
+                        HandoffOffer(), "\": is it a baton?");
+  }
+  return absl::StrCat("the new binary says ", Quote(offer), ", this one \"",
+                      HandoffOffer(), "\": it can't take over");
+}
+
+// Executed by descriptor, which its interpreter would not have, it would only
+// be said not to be there - execveat(2).
+bool IsScript(int fd) {
+  std::array<char, 2> begin;
+  return pread(fd, begin.data(), begin.size(), 0) ==
+             static_cast<ssize_t>(begin.size()) &&
+         begin[0] == '#' && begin[1] == '!';
 }
 
 }  // namespace
@@ -90,19 +108,24 @@ void Master::Do(const action::CheckBinary&) {
 absl::Status Master::StartBinaryCheck() {
   absl::StatusOr<UniqueFd> binary = program_.OpenOnDisk();
   if (!binary.ok()) return binary.status();
+  if (IsScript(binary->get())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(program_.path(), ": it is a script (#!), not a program"));
+  }
   absl::StatusOr<std::string> bytes = loader_.ReadFile();
   if (!bytes.ok()) return bytes.status();
   upgrade_.tried = FileVersion::Of(binary->get());
   upgrade_.new_binary = *std::move(binary);
   upgrade_.file_bytes = *std::move(bytes);
   const absl::Duration patience = supervisor_->ready_timeout();
-  return StartBinary(Handoff::Role::kCheck, nlohmann::json::object(), {},
-                     patience, [this, patience](const Trial::Result& result) {
-                       Trial::Result rest = result;
-                       upgrade_.names = TakeNamesLine(rest.output);
-                       if (rest.cut) upgrade_.names = KnownNames();
-                       Feed(event::BinaryChecked{Refusal(rest, patience)});
-                     });
+  return StartBinary(
+      Handoff::Role::kCheck, nlohmann::json::object(), {}, patience,
+      [this, patience](const Trial::Result& result) {
+        Trial::Result rest = result;
+        upgrade_.names = TakeNamesLine(rest.output);
+        if (rest.cut) upgrade_.names = KnownNames();
+        Feed(event::BinaryChecked{Refusal(program_.path(), rest, patience)});
+      });
 }
 
 void Master::Do(const action::StartCanary& start) {

@@ -213,7 +213,12 @@ TEST_F(ServerUpgradeTest, AddsAndRemovesListeners) {
   WriteFlags("--listen=echo://127.0.0.1:0,discard://127.0.0.1:0");
   server().Signal(SIGUSR2);
   EXPECT_EQ(server().WaitFor("upgrade_finished").value("outcome", ""), "ok");
-  EXPECT_EQ(Status()["listeners"].size(), 2u);
+  Json status = Status();
+  EXPECT_EQ(status["listeners"].size(), 2u);
+  ASSERT_EQ(status["removed_listeners"].size(), 2u);
+  EXPECT_THAT(status["removed_listeners"][0]["url"].get<std::string>(),
+              HasSubstr("greet://127.0.0.1:0"));
+  EXPECT_EQ(status["binary"], link_.path());
   echo.Await(20);
   echo.Stop();
   EXPECT_EQ(echo.broken(), 0);
@@ -275,7 +280,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Fault{"NoFile", "/nowhere/at/all", "", "rejected", "ENOENT"},
         Fault{"NoProgram", "/etc/passwd", "", "rejected", "EACCES"},
-        Fault{"AnotherProgram", "/bin/true", "", "rejected", "can't take over"},
+        Fault{"AnotherProgram", "/bin/true", "", "rejected", "is it a baton?"},
         Fault{"AProgramThatFails", "/bin/false", "", "rejected", "exit code 1"},
         Fault{"FlagItDoesNotKnow", kFirst, "--salutation=Sir", "rejected",
               "unknown flag"},
@@ -294,6 +299,19 @@ INSTANTIATE_TEST_SUITE_P(
         Fault{"TheSecondWorkerCrashes", kSecond, "--worker_1_crashes",
               "rolled_back", "SIGTRAP"}),
     [](const auto& info) { return info.param.name; });
+
+TEST_F(ServerUpgradeTest, AScriptIsRefusedAsOne) {
+  StartServer();
+  const std::string script = link_.path() + ".sh";
+  std::ofstream(script) << "#!/bin/sh\nexec /bin/true\n";
+  EXPECT_EQ(chmod(script.c_str(), 0755), 0);
+  const Json finished = Upgrade(script, "--greeting=new");
+  EXPECT_EQ(finished.value("outcome", ""), "rejected");
+  EXPECT_EQ(finished.value("reason", ""),
+            link_.path() + ": it is a script (#!), not a program");
+  EXPECT_EQ(Greeting(), "old\n");
+  EXPECT_EQ(unlink(script.c_str()), 0);
+}
 
 TEST_F(ServerUpgradeTest, GoesBackToABinaryThatHasBeenDeleted) {
   const std::string copy = link_.path() + ".copy";
