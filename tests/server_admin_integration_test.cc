@@ -219,6 +219,7 @@ TEST_F(ServerAdminTest, NotReadyWhileTheServerIsAboutToStop) {
   server_->Signal(SIGTERM);
   server_->WaitFor("stop_started");
   EXPECT_EQ(Code("/readyz"), "503");
+  EXPECT_EQ(Curl("/readyz").output, "the server is stopping\n");
   EXPECT_EQ(Code("/healthz"), "200");
   EXPECT_EQ(Status()["state"], "stopping");
   server_->Signal(SIGQUIT);
@@ -244,6 +245,7 @@ TEST_F(ServerAdminTest, CommandsAnswerWithTheOutcome) {
   EXPECT_EQ(verdict["outcome"], "ok");
   EXPECT_EQ(verdict["workers"], 3);
   EXPECT_EQ(Status()["wanted_workers"], 3);
+  EXPECT_EQ(Status()["configured_workers"], 2);
   EXPECT_THAT(Control("/scale?workers=none").output,
               HasSubstr("must be a number"));
   EXPECT_EQ(Control("/status", "").code, 0);
@@ -285,12 +287,37 @@ TEST_F(ServerAdminTest, Batonctl) {
   EXPECT_THAT(ran.output, HasSubstr("nonsense"));
   EXPECT_EQ(Batonctl("scale 1").output, "scaled: generation 2, workers 1\n");
   EXPECT_EQ(Batonctl("scale").code, 2);
+  ran = Batonctl("scale 2000");
+  EXPECT_EQ(ran.code, 1);
+  EXPECT_THAT(ran.output, HasSubstr("from 1 to 1024"));
   EXPECT_EQ(Batonctl("dance").code, 2);
   EXPECT_EQ(Batonctl("stop").code, 0);
   EXPECT_EQ(server_->Wait().exit_code, 0);
   ran = Batonctl("status");
   EXPECT_EQ(ran.code, 3);
   EXPECT_THAT(ran.output, HasSubstr("no server at"));
+}
+
+TEST_F(ServerAdminTest, BatonctlRefusesInJsonTooWhoeverRefuses) {
+  Start({"--workers=1"});
+  const auto verdict = [this](absl::string_view command, int code) {
+    const Ran ran = Batonctl(absl::StrCat("--json ", command));
+    EXPECT_EQ(ran.code, code) << command;
+    // On stderr it is said for people.
+    const size_t begin = std::min(ran.output.find('{'), ran.output.size());
+    const json said = json::parse(ran.output.substr(begin), nullptr, false);
+    EXPECT_TRUE(said.is_object()) << ran.output;
+    if (!said.is_object()) return std::string();
+    EXPECT_NE(said.value("reason", ""), "") << ran.output;
+    return said.value("outcome", "");
+  };
+  EXPECT_EQ(verdict("scale 2000", 1), "rejected");
+  EXPECT_EQ(verdict("scale none", 2), "rejected");
+  server_->Signal(SIGTERM);
+  EXPECT_EQ(server_->Wait().exit_code, 0);
+  for (const char* command : {"status", "reload", "stop"}) {
+    EXPECT_EQ(verdict(command, 3), "not_asked");
+  }
 }
 
 TEST_F(ServerAdminTest, HealthChecksForImagesWithoutAShell) {

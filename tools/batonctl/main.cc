@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -50,7 +51,9 @@ constexpr char kHelp[] =
     "  stop        stop gracefully; 0 when the server is gone\n"
     "\n"
     "  --control=PATH  the server's --control ($BATON_CONTROL)\n"
-    "  --json          print what the server says, as it says it\n"
+    "  --json          print what the server says, as it says it; if it is "
+    "not\n"
+    "                  asked, \"outcome\" and \"reason\" all the same\n"
     "\n"
     "Exit: 0 done, 1 not done, 2 bad usage, 3 no server or no right to ask "
     "it.\n";
@@ -65,6 +68,22 @@ int Fail(int code, absl::string_view message) {
   fprintf(stderr, "batonctl: %.*s\n", static_cast<int>(message.size()),
           message.data());
   return code;
+}
+
+// To do what was asked for. With --json the reason is on stdout, too, as if the
+// server had said it.
+int Refuse(const Options& options, int code, absl::string_view reason) {
+  reason = absl::StripTrailingAsciiWhitespace(reason);
+  if (options.json) {
+    const nlohmann::ordered_json verdict = {
+        {"outcome", code == kNotAsked ? "not_asked" : "rejected"},
+        {"reason", std::string(reason)}};
+    puts(verdict
+             .dump(-1, ' ', /*ensure_ascii=*/false,
+                   nlohmann::json::error_handler_t::replace)
+             .c_str());
+  }
+  return Fail(code, reason);
 }
 
 class Client {
@@ -90,8 +109,9 @@ class Client {
 int PrintStatus(const Options& options) {
   const absl::StatusOr<LocalHttpResponse> answer =
       Client(options).Ask("GET", "/status", kPatience);
-  if (!answer.ok()) return Fail(kNotAsked, answer.status().message());
-  if (answer->status != 200) return Fail(kNotAsked, answer->body);
+  if (!answer.ok())
+    return Refuse(options, kNotAsked, answer.status().message());
+  if (answer->status != 200) return Refuse(options, kNotAsked, answer->body);
   if (options.json) {
     fputs(answer->body.c_str(), stdout);
     return kOk;
@@ -107,11 +127,13 @@ int Command(const Options& options, absl::string_view target,
             absl::string_view done) {
   const absl::StatusOr<LocalHttpResponse> answer =
       Client(options).Ask("POST", target, absl::InfiniteDuration());
-  if (!answer.ok()) return Fail(kNotAsked, answer.status().message());
+  if (!answer.ok())
+    return Refuse(options, kNotAsked, answer.status().message());
   const nlohmann::json verdict =
       nlohmann::json::parse(answer->body, nullptr, /*allow_exceptions=*/false);
   if (!verdict.is_object()) {
-    return Fail(
+    return Refuse(
+        options,
         answer->status == 403 || answer->status == 503 ? kNotAsked : kNotDone,
         answer->body);
   }
@@ -144,7 +166,9 @@ absl::StatusOr<UniqueFd> ServerProcess(const Options& options) {
 
 int Stop(const Options& options) {
   const absl::StatusOr<UniqueFd> process = ServerProcess(options);
-  if (!process.ok()) return Fail(kNotAsked, process.status().message());
+  if (!process.ok()) {
+    return Refuse(options, kNotAsked, process.status().message());
+  }
   if (const int code = Command(options, "/stop", "stopping"); code != kOk) {
     return code;
   }
@@ -159,7 +183,7 @@ int Scale(const Options& options) {
   int workers = 0;
   if (options.words.size() != 2 ||
       !absl::SimpleAtoi(options.words[1], &workers) || workers < 1) {
-    return Fail(kUsage, "scale N: how many workers, 1 at least");
+    return Refuse(options, kUsage, "scale N: how many workers, 1 at least");
   }
   return Command(options, absl::StrCat("/scale?workers=", workers), "scaled");
 }
