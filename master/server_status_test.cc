@@ -66,15 +66,19 @@ ServerStatus TwoSlots() {
   ServerStatus status;
   status.pid = 42;
   status.version = "1.2.3";
+  status.build = "opt, here";
+  status.binary = "/x/baton";
   status.started_at = absl::FromUnixSeconds(1'700'000'000);
   status.state = ServerState::kRunning;
   status.generation = 2;
   status.wanted_workers = 2;
+  status.configured_workers = 3;
   status.ready = status.serving = true;
   status.last_reload = {{ReloadResult::Outcome::kRolledBack, "it \"died\"", 3},
                         absl::FromUnixMillis(1'700'000'001'500)};
   status.reloads = {4, 1, 2};
   status.listeners = {{"http://[::]:0", "[::]:8080"}};
+  status.removed_listeners = {{"echo://[::1]:7", "[::1]:7"}};
   status.slots.resize(2);
   status.slots[0].restarts = 5;
   status.slots[0].last_exit = "SIGSEGV";
@@ -97,6 +101,11 @@ TEST(StatusJsonTest, HasWhatTheContractNames) {
   EXPECT_EQ(json["last_reload"]["generation"], 3);
   EXPECT_EQ(json["listeners"][0]["url"], "http://[::]:0");
   EXPECT_EQ(json["listeners"][0]["address"], "[::]:8080");
+  EXPECT_EQ(json["removed_listeners"][0]["url"], "echo://[::1]:7");
+  EXPECT_EQ(json["removed_listeners"][0]["address"], "[::1]:7");
+  EXPECT_EQ(json["configured_workers"], 3);
+  EXPECT_EQ(json["binary"], "/x/baton");
+  EXPECT_EQ(json["build"], "opt, here");
   ASSERT_EQ(json["workers"].size(), 3u);
   const auto& worker = json["workers"][0];
   for (const char* key :
