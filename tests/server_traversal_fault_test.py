@@ -34,9 +34,9 @@ class Server:
         self.url = None
         for line in self.process.stderr:
             record = json.loads(line)
-            if record["event"] == "listening":
+            if record.get("event") == "listening":
                 self.url = "http://" + record["fields"]["address"]
-            if record["event"] == "ready":
+            if record.get("event") == "ready":
                 return self
         raise AssertionError("it does not start")
 

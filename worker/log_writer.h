@@ -14,7 +14,8 @@
 // * Lines of several processes on one description do not mix: a file is
 //   opened with O_APPEND, and on a pipe a line is at most PIPE_BUF bytes -
 //   write(2), pipe(7). A line that went out in part (disk full in the middle)
-//   is ended before the next one begins.
+//   is taken back from a file, where another process's would be appended to it
+//   next; where that can't be done, it is ended before this writer's next one.
 // * SIGPIPE and SIGXFSZ must be ignored in the process, as the master does: a
 //   pipe without a reader raises the one - pipe(7) -, a file at the limit of
 //   its size the other - setrlimit(2), RLIMIT_FSIZE.
@@ -39,8 +40,9 @@
 
 namespace baton {
 
-// Opens (creates, mode 0640) the log at `path` for appending; the last
-// component may not be a symbolic link. Empty: a copy of stderr, or /dev/null
+// Opens (creates, mode 0640) the log at `path` for appending, and for reading
+// if it is a file that may be read; the last component may not be a symbolic
+// link. Empty: a copy of stderr, or /dev/null
 // if that is closed. A FIFO that nobody reads is an error (ENXIO).
 absl::StatusOr<UniqueFd> OpenLog(absl::string_view path);
 
@@ -67,6 +69,7 @@ class LogWriter {
   // Of `fd`, in whose place it may put one that does not block.
   static Kind Prepare(UniqueFd& fd);
   size_t WriteAtOnce(absl::string_view lines);
+  bool TakeBack(absl::string_view fragment);
 
   UniqueFd fd_;  // never changes its number
   std::atomic<Kind> kind_ = Kind::kFile;

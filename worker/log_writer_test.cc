@@ -226,18 +226,48 @@ TEST_F(LogWriterTest, APipeTakesWholeLines) {
   EXPECT_EQ(ReadAll(reader.get()), lines.substr(taken, rest));
 }
 
-TEST_F(LogWriterTest, ALineThatWasTornIsEndedBeforeTheNext) {
-  // A file size limit stops a write in the middle, as a full disk does.
-  Ignore(SIGXFSZ);
-  LogWriter writer(OpenLog(Path("log")).value());
-  rlimit before = {};
-  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
-  const rlimit tight = {.rlim_cur = 8, .rlim_max = before.rlim_max};
-  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &tight), 0);
-  EXPECT_TRUE(writer.Write("1234\n"));
-  EXPECT_FALSE(writer.Write("567890\n"));
-  EXPECT_FALSE(writer.Write("nothing of this\n"));
-  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+// While it lives, a write beyond that size stops in the middle, as with a full
+// disk.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t size) {
+    Ignore(SIGXFSZ);
+    EXPECT_EQ(getrlimit(RLIMIT_FSIZE, &before_), 0);
+    const rlimit tight = {.rlim_cur = size, .rlim_max = before_.rlim_max};
+    EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &tight), 0);
+  }
+  ~FileSizeLimit() { EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &before_), 0); }
+
+ private:
+  rlimit before_ = {};
+};
+
+TEST_F(LogWriterTest, ALineThatWasTornIsTakenBack) {
+  const std::string whole = absl::StrCat(std::string(20'000, 'w'), "\n");
+  LogWriter one(OpenLog(Path("log")).value());
+  LogWriter other(OpenLog(Path("log")).value());
+  {
+    const FileSizeLimit limit(10'000);
+    EXPECT_TRUE(one.Write("1234\n"));
+    EXPECT_FALSE(one.Write(whole));
+    EXPECT_FALSE(other.Write(whole));
+    EXPECT_EQ(one.WriteLines(absl::StrCat("567\n", whole)), 4u);
+  }
+  EXPECT_EQ(Contents(Path("log")), "1234\n567\n");
+  EXPECT_TRUE(other.Write("whole\n"));
+  EXPECT_TRUE(one.Write("again\n"));
+  EXPECT_EQ(Contents(Path("log")), "1234\n567\nwhole\nagain\n");
+}
+
+TEST_F(LogWriterTest, ALineThatWasTornAndCannotBeReadIsEndedBeforeTheNext) {
+  LogWriter writer(UniqueFd(open(
+      Path("log").c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600)));
+  {
+    const FileSizeLimit limit(8);
+    EXPECT_TRUE(writer.Write("1234\n"));
+    EXPECT_FALSE(writer.Write("567890\n"));
+    EXPECT_FALSE(writer.Write("nothing of this\n"));
+  }
   EXPECT_TRUE(writer.Write("whole\n"));
   EXPECT_TRUE(writer.Write("again\n"));
   EXPECT_EQ(Contents(Path("log")), "1234\n567\nwhole\nagain\n");

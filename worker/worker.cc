@@ -113,9 +113,10 @@ class Worker final : private ConnectionObserver,
   WorkerCounters& counters_;
   ChannelOutbox outbox_;
   ConnectionLimits limits_;
-  ConnectionTable table_;
+  // Before the table, whose listeners have files that they watch.
   AccessLogs access_logs_;
   HttpWorker http_;
+  ConnectionTable table_;
   Scope connections_;
   ListenerSet listeners_;
   HandoverReceiver receiver_;
@@ -147,10 +148,10 @@ Worker::Worker(WorkerStart start, EventLoop& loop)
       outbox_(loop, start_.channel),
       limits_(MaxConnections(start_.settings),
               start_.settings.max_connections_per_ip),
-      table_(loop, {.counters = &counters_.traffic}),
       access_logs_(loop, counters_.http, std::exchange(start_.access_logs, {})),
       http_({.counters = &counters_.http,
              .forwarded_from = start_.settings.forwarded_from}),
+      table_(loop, {.counters = &counters_.traffic}),
       listeners_({.services = *start_.services,
                   .settings = start_.settings,
                   .limits = limits_,

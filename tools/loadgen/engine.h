@@ -144,6 +144,7 @@ class Engine {
   void Settle(uint32_t index, Verdict verdict, bool by_sending);
   void Complete(uint32_t index, bool refused, bool by_sending);
   void Retire(uint32_t index);
+  void Reconnect(uint32_t index);
   void Close(uint32_t index);
   void SetState(Slot& slot, State state);
   void SetOwes(Slot& slot, bool owes);

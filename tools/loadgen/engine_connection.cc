@@ -264,7 +264,7 @@ void Engine::OnEnd(uint32_t index) {
   Slot& slot = slots_[index];
   if (slot.state == State::kEnding) {
     Close(index);
-    unconnected_.push_back(index);
+    Reconnect(index);
     return;
   }
   const Verdict verdict =
@@ -323,6 +323,15 @@ void Engine::Retire(uint32_t index) {
     SetState(slot, State::kEnding);
   } else {
     Close(index);
+    Reconnect(index);
+  }
+}
+
+// The next exchange of this slot is the first one of another connection.
+void Engine::Reconnect(uint32_t index) {
+  if (options_.think > absl::ZeroDuration()) {
+    WakeAt(index, NowNanos() + absl::ToInt64Nanoseconds(options_.think));
+  } else {
     unconnected_.push_back(index);
   }
 }

@@ -188,6 +188,16 @@ TEST(EngineIntegrationTest, ThinkingTakesTheTimeItSays) {
   EXPECT_LT(report.latency.ValueAt(0.5), 20'000'000);
 }
 
+TEST(EngineIntegrationTest, ThinkingTakesItBetweenConnectionsToo) {
+  FaultServer server({});
+  const Report report = Load({.target = server.target(),
+                              .churn = 1,
+                              .count = 5,
+                              .think = absl::Milliseconds(20)});
+  ExpectAllRight(report, 5);
+  EXPECT_GE(report.elapsed, absl::Milliseconds(80));
+}
+
 TEST(EngineIntegrationTest, ConstantRateKeepsToItsSchedule) {
   FaultServer server({});
   const Report report = Load({.target = server.target(),

@@ -96,24 +96,40 @@ std::optional<size_t> SizeOfCanonical(absl::string_view name) {
   return size;
 }
 
+// Removes the last segment; false if there is none.
+bool GoUp(std::string& relative) {
+  if (relative.empty()) return false;
+  const size_t slash = relative.rfind('/');
+  relative.resize(slash == std::string::npos ? 0 : slash);
+  return true;
+}
+
 }  // namespace
 
 std::optional<FilePath> DecodeFilePath(absl::string_view raw) {
   if (raw.empty() || raw.front() != '/') return std::nullopt;
   FilePath path;
-  path.names_directory = raw.back() == '/';
   std::string& relative = path.relative;
   relative.reserve(std::min(raw.size(), kMaxFilePathBytes));
-  for (const absl::string_view segment : absl::StrSplit(raw, '/')) {
+  for (const absl::string_view segment : absl::StrSplit(raw.substr(1), '/')) {
+    path.names_directory = true;
     if (segment.empty()) continue;
-    if (!relative.empty()) relative.push_back('/');
+    const size_t end = relative.size();
+    if (end > 0) relative.push_back('/');
     const size_t begin = relative.size();
     if (!AppendDecoded(segment, relative)) return std::nullopt;
     const absl::string_view name = absl::string_view(relative).substr(begin);
+    if (name == "." || name == "..") {
+      const bool up = name.size() == 2;
+      relative.resize(end);
+      if (up && !GoUp(relative)) return std::nullopt;
+      continue;
+    }
     if (!IsServed(name, begin == 0) || name.size() > kMaxFileNameBytes ||
         relative.size() > kMaxFilePathBytes) {
       return std::nullopt;
     }
+    path.names_directory = false;
   }
   return path;
 }

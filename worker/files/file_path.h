@@ -10,10 +10,13 @@
 // Contract
 // * Escapes are decoded once. What they yield is a byte of a name, never a
 //   separator: %2F is refused.
-// * Refused is any segment that begins with a dot: so `.`, `..` and all
-//   dot-files, but for `.well-known` as the first segment (RFC 8615). Also
-//   NUL, a '%' without two hex digits, a segment of more than 255 bytes, and
-//   more than kMaxFilePathBytes in all.
+// * `.` and `..` are removed from the text, however they are spelled (RFC 3986
+//   section 5.2.4; not all clients do it themselves: apt asks for
+//   "/debian/./Packages"). A `..` that would leave the root is refused.
+// * Refused is any other segment that begins with a dot, a dot-file, but for
+//   `.well-known` as the first segment (RFC 8615). Also NUL, a '%' without two
+//   hex digits, a segment of more than 255 bytes, and more than
+//   kMaxFilePathBytes in all.
 // * Empty segments are dropped: "//a" is "a".
 // * All else is a byte of a name: a backslash, a colon, UTF-8 or not.
 // * So `relative` is never absolute, and no segment of it is empty, `.` or
@@ -32,7 +35,7 @@ inline constexpr size_t kMaxFileNameBytes = 255;
 
 struct FilePath {
   std::string relative;          // "a/b"; empty: the root
-  bool names_directory = false;  // the path ended with '/'
+  bool names_directory = false;  // the path ended with '/', "/." or "/.."
 
   bool operator==(const FilePath&) const = default;
 };

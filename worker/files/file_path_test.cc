@@ -41,18 +41,36 @@ TEST(FilePathTest, DropsEmptySegments) {
   EXPECT_EQ(Decode("//etc/passwd"), "etc/passwd");
 }
 
-TEST(FilePathTest, RefusesSegmentsThatBeginWithADot) {
-  for (const absl::string_view raw : {"/.",           "/..",
-                                      "/...",         "/../a",
-                                      "/a/..",        "/a/../b",
-                                      "/a/./b",       "/a/.",
-                                      "/a/../",       "/%2e",
-                                      "/%2e%2e",      "/.%2e/a",
-                                      "/%2E./a",      "/a/%2e%2e/%2e%2e/b",
-                                      "/.git/config", "/a/.htaccess",
-                                      "/%2egit",      "//..",
-                                      "//../a",       "/a//../b",
-                                      "/..%5ca",      "/..\\a"}) {
+// RFC 3986 section 5.2.4.
+TEST(FilePathTest, RemovesDotSegments) {
+  EXPECT_EQ(Decode("/."), "/");
+  EXPECT_EQ(Decode("/./"), "/");
+  EXPECT_EQ(Decode("/./a"), "a");
+  EXPECT_EQ(Decode("/a/./b"), "a/b");
+  EXPECT_EQ(Decode("/a/."), "a/");
+  EXPECT_EQ(Decode("/a/.."), "/");
+  EXPECT_EQ(Decode("/a/../"), "/");
+  EXPECT_EQ(Decode("/a/../b"), "b");
+  EXPECT_EQ(Decode("/a/b/.."), "a/");
+  EXPECT_EQ(Decode("/a/b/../c"), "a/c");
+  EXPECT_EQ(Decode("/a/b/../../c"), "c");
+  EXPECT_EQ(Decode("/a//../b"), "b");
+  EXPECT_EQ(Decode("/%2e/a/%2E%2e/b/.%2e/c"), "c");
+  EXPECT_EQ(Decode("/a/../.well-known/b"), ".well-known/b");
+}
+
+TEST(FilePathTest, RefusesToLeaveTheRoot) {
+  for (const absl::string_view raw :
+       {"/..", "/../", "/../a", "//..", "//../a", "/./..", "/a/../..",
+        "/a/../../a", "/%2e%2e", "/.%2e/a", "/%2E./a", "/a/%2e%2e/%2e%2e/b"}) {
+    EXPECT_EQ(Decode(raw), "404") << raw;
+  }
+}
+
+TEST(FilePathTest, RefusesDotFiles) {
+  for (const absl::string_view raw :
+       {"/...", "/.git/config", "/a/.htaccess", "/%2egit", "/.git/../a",
+        "/..%5ca", "/..\\a"}) {
     EXPECT_EQ(Decode(raw), "404") << raw;
   }
   // A dot elsewhere is one of a name.
@@ -67,7 +85,7 @@ TEST(FilePathTest, WellKnown) {
   EXPECT_EQ(Decode("//%2Ewell-known/"), ".well-known/");
   EXPECT_EQ(Decode("/a/.well-known"), "404");
   EXPECT_EQ(Decode("/.well-known/.well-known"), "404");
-  EXPECT_EQ(Decode("/.well-known/../a"), "404");
+  EXPECT_EQ(Decode("/.well-known/../a"), "a");
   EXPECT_EQ(Decode("/.well-knownx"), "404");
   EXPECT_EQ(Decode("/.Well-Known"), "404");
 }

@@ -47,7 +47,12 @@ void Check(absl::string_view raw) {
     return;
   }
   CheckNames(path->relative);
-  CHECK_EQ(path->names_directory, absl::EndsWith(raw, "/"));
+  if (absl::EndsWith(raw, "/")) CHECK(path->names_directory);
+  // RFC 3986 section 5.2.4.
+  for (const char* const nowhere : {"/.", "/a/..", "/%61/b/%2e./.%2E"}) {
+    const std::string longer = absl::StrCat(nowhere, raw);
+    CHECK(DecodeFilePath(longer) == path) << longer;
+  }
   const std::string text = EncodeFilePath(*path);
   CheckSafe(text);
   CHECK(DecodeFilePath(text) == path) << text;

@@ -219,14 +219,16 @@ TEST_F(AccessLogTest, AFullDiskTearsNoLine) {
   log().Flush();
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &old), 0);
   EXPECT_GT(written(), 50u);
-  EXPECT_EQ(Contents(Path("log")).size(), kLimit);
+  const std::string full = Contents(Path("log"));
+  EXPECT_GT(full.size(), kLimit - 200);
+  EXPECT_EQ(full.back(), '\n');
   AddMany(1);
   logs_.End();
   EXPECT_EQ(dropped(), 0u);
   EXPECT_EQ(written(), 301u);
-  // The one that was begun stands alone, and comes again as a whole.
+  // The one that was begun was taken back, and comes again as a whole.
   const std::string text = Contents(Path("log"));
-  EXPECT_EQ(Lines(text), 302);
+  EXPECT_EQ(Lines(text), 301);
   for (int i = 0; i < 301; ++i) {
     EXPECT_TRUE(absl::StrContains(
         text, absl::StrCat(Target(i), " HTTP/1.1\" 200 0 \"-\" \"-\"\n")))
