@@ -24,19 +24,6 @@ constexpr mode_t kLogMode = 0640;
 // A file takes a line of any length at once; a bound on what one record costs.
 constexpr size_t kMaxFileLineBytes = size_t{32} * 1024;
 
-// Of what is open as `fd`; 0 if there is no telling.
-mode_t TypeOf(int fd) {
-  struct stat status = {};
-  return fstat(fd, &status) == 0 ? status.st_mode & S_IFMT : 0;
-}
-
-// What is open already, as a description of its own. May fail: without /proc,
-// or without the right.
-UniqueFd OpenAgain(const UniqueFd& fd, int flags) {
-  return UniqueFd(open(absl::StrCat("/proc/self/fd/", fd.get()).c_str(),
-                       flags | O_APPEND | O_CLOEXEC | O_NOCTTY));
-}
-
 bool IsNonBlocking(int fd) {
   const int flags = fcntl(fd, F_GETFL);
   return flags >= 0 && (flags & O_NONBLOCK) != 0;
@@ -62,10 +49,7 @@ absl::StatusOr<UniqueFd> OpenLog(absl::string_view path) {
         absl::StrCat("open log ", path, ": it is a symbolic link"));
   }
   if (!fd) return ErrnoStatus("open log", path, errno);
-  if (TypeOf(fd.get()) != S_IFREG) return fd;
-  // To see what it ends with. Not at first: of a FIFO this would be a reader.
-  UniqueFd readable = OpenAgain(fd, O_RDWR);
-  return readable ? std::move(readable) : std::move(fd);
+  return fd;
 }
 
 LogWriter::LogWriter(UniqueFd fd) {
@@ -75,11 +59,13 @@ LogWriter::LogWriter(UniqueFd fd) {
 
 LogWriter::Kind LogWriter::Prepare(UniqueFd& fd) {
   CHECK(fd);
-  const mode_t type = TypeOf(fd.get());
-  if (type == S_IFSOCK) return Kind::kSocket;
-  if (type != S_IFIFO && type != S_IFCHR) return Kind::kFile;
+  struct stat status = {};
+  if (fstat(fd.get(), &status) != 0) return Kind::kFile;
+  if (S_ISSOCK(status.st_mode)) return Kind::kSocket;
+  if (!S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode)) return Kind::kFile;
   if (IsNonBlocking(fd.get())) return Kind::kNonBlocking;
-  UniqueFd own = OpenAgain(fd, O_WRONLY | O_NONBLOCK);
+  UniqueFd own(open(absl::StrCat("/proc/self/fd/", fd.get()).c_str(),
+                    O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
   if (!own) return Kind::kPolled;
   fd = std::move(own);
   return Kind::kNonBlocking;
@@ -110,8 +96,7 @@ size_t LogWriter::WriteLines(absl::string_view lines) {
     if (written < part.size()) {
       // 0 if there is none.
       const size_t whole = part.substr(0, written).rfind('\n') + 1;
-      const absl::string_view fragment = part.substr(whole, written - whole);
-      torn_ = torn_ || (!fragment.empty() && !TakeBack(fragment));
+      if (whole < written && !TakeBack(written - whole)) torn_ = true;
       return taken + whole;
     }
     taken += written;
@@ -119,26 +104,20 @@ size_t LogWriter::WriteLines(absl::string_view lines) {
   return taken;
 }
 
-// Only if it is what the file ends with. A line that another process appends
-// between the look and the cut would be lost: there was no room for it just
-// now.
-bool LogWriter::TakeBack(absl::string_view fragment) {
+// If they are what the file ends with. Who shares the description can write
+// between the look and the cut, and would lose that line: but there was no room
+// for it just now.
+bool LogWriter::TakeBack(size_t bytes) {
+  if (kind_ != Kind::kFile) return false;
+  // Without O_APPEND the next line would leave a hole.
+  const int flags = fcntl(fd_.get(), F_GETFL);
   struct stat status = {};
-  if (kind_ != Kind::kFile || fstat(fd_.get(), &status) != 0) return false;
-  const auto size = static_cast<off_t>(fragment.size());
-  const off_t begin = status.st_size - size;
-  if (begin < 0) return false;
-  std::array<char, 4096> there;
-  for (off_t at = 0; at < size; at += static_cast<off_t>(there.size())) {
-    const absl::string_view expected =
-        fragment.substr(static_cast<size_t>(at), there.size());
-    const ssize_t got =
-        pread(fd_.get(), there.data(), expected.size(), begin + at);
-    if (got < 0 || expected != absl::string_view(there.data(), got)) {
-      return false;
-    }
+  if (flags < 0 || (flags & O_APPEND) == 0 || fstat(fd_.get(), &status) != 0) {
+    return false;
   }
-  return ftruncate(fd_.get(), begin) == 0;
+  // Where this description's last write has ended - write(2).
+  if (lseek(fd_.get(), 0, SEEK_CUR) != status.st_size) return false;
+  return ftruncate(fd_.get(), status.st_size - static_cast<off_t>(bytes)) == 0;
 }
 
 // By one call. Returns how many bytes went.

@@ -40,9 +40,8 @@
 
 namespace baton {
 
-// Opens (creates, mode 0640) the log at `path` for appending, and for reading
-// if it is a file that may be read; the last component may not be a symbolic
-// link. Empty: a copy of stderr, or /dev/null
+// Opens (creates, mode 0640) the log at `path` for appending; the last
+// component may not be a symbolic link. Empty: a copy of stderr, or /dev/null
 // if that is closed. A FIFO that nobody reads is an error (ENXIO).
 absl::StatusOr<UniqueFd> OpenLog(absl::string_view path);
 
@@ -69,7 +68,7 @@ class LogWriter {
   // Of `fd`, in whose place it may put one that does not block.
   static Kind Prepare(UniqueFd& fd);
   size_t WriteAtOnce(absl::string_view lines);
-  bool TakeBack(absl::string_view fragment);
+  bool TakeBack(size_t bytes);
 
   UniqueFd fd_;  // never changes its number
   std::atomic<Kind> kind_ = Kind::kFile;

@@ -259,9 +259,10 @@ TEST_F(LogWriterTest, ALineThatWasTornIsTakenBack) {
   EXPECT_EQ(Contents(Path("log")), "1234\n567\nwhole\nagain\n");
 }
 
-TEST_F(LogWriterTest, ALineThatWasTornAndCannotBeReadIsEndedBeforeTheNext) {
-  LogWriter writer(UniqueFd(open(
-      Path("log").c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600)));
+TEST_F(LogWriterTest, ALineThatCannotBeTakenBackIsEndedBeforeTheNext) {
+  // As a shell's "2>log" is: cut, it would be written to behind its end.
+  LogWriter writer(UniqueFd(
+      open(Path("log").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600)));
   {
     const FileSizeLimit limit(8);
     EXPECT_TRUE(writer.Write("1234\n"));
