@@ -11,6 +11,8 @@
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "net/errno_status.h"
+#include "net/in_context.h"
+#include "net/quote.h"
 #include "worker/http/access_options.h"
 #include "worker/log_event.h"
 #include "worker/log_writer.h"
@@ -18,13 +20,17 @@
 namespace baton {
 namespace {
 
-constexpr absl::string_view kOpen = "open access log";
+// As OpenLog() says it.
+constexpr absl::string_view kOpen = "open log";
+
+absl::Status OfAccessLog(const std::string& path, const absl::Status& status) {
+  return InContext(absl::StrCat("--listen: access_log=", Quote(path)), status);
+}
 
 absl::StatusOr<UniqueFd> OpenAccessLog(const std::string& path) {
   absl::StatusOr<UniqueFd> fd = OpenLog(path == kAccessLogStderr ? "" : path);
   if (fd.ok()) return fd;
-  return absl::Status(fd.status().code(),
-                      absl::StrCat("access_log: ", fd.status().message()));
+  return OfAccessLog(path, fd.status());
 }
 
 // By the rights that files are opened with.
@@ -36,10 +42,7 @@ absl::Status CheckAccess(const std::string& object, const std::string& path,
   return ErrnoStatus(kOpen, path, errno);
 }
 
-}  // namespace
-
-absl::Status CheckAccessLog(const std::string& path) {
-  if (path == kAccessLogStderr) return absl::OkStatus();
+absl::Status CheckLog(const std::string& path) {
   struct stat status = {};
   if (lstat(path.c_str(), &status) == 0) {
     if (S_ISLNK(status.st_mode)) {
@@ -54,6 +57,13 @@ absl::Status CheckAccessLog(const std::string& path) {
   // It would be created.
   const std::string folder = path.substr(0, path.rfind('/') + 1);
   return CheckAccess(folder, path, W_OK | X_OK);
+}
+
+}  // namespace
+
+absl::Status CheckAccessLog(const std::string& path) {
+  if (path == kAccessLogStderr) return absl::OkStatus();
+  return OfAccessLog(path, CheckLog(path));
 }
 
 bool IsFifo(const std::string& path) {

@@ -30,7 +30,7 @@
 namespace baton {
 
 // Whether the file at `path` could be opened, as far as that can be told
-// without creating it. The error names the path.
+// without creating it. The error is worded as that of opening it.
 absl::Status CheckAccessLog(const std::string& path);
 
 // Whether what is there is a FIFO. That one opens only while somebody reads it,

@@ -104,7 +104,7 @@ TEST_F(AccessLogFilesTest, ACheckSaysWhatOpenWouldAndCreatesNothing) {
     EXPECT_EQ(checked.ok(), absl::string_view(name) == "new") << checked;
     if (!checked.ok()) {
       EXPECT_TRUE(absl::StrContains(checked.message(), Path(name))) << checked;
-      EXPECT_EQ(files_.Load(1, {Path(name)}).code(), checked.code());
+      EXPECT_EQ(files_.Load(1, {Path(name)}), checked);
     }
   }
   EXPECT_TRUE(CheckAccessLog("stderr").ok());

@@ -14,6 +14,7 @@
 #include "master/child_process.h"
 #include "master/drop_rights.h"
 #include "net/event_loop.h"
+#include "net/in_context.h"
 #include "net/units.h"
 
 namespace baton {
@@ -58,8 +59,7 @@ absl::Status CheckServices(const Config& config, const Services& services) {
   // With the rights that they are opened with.
   for (const std::string& path : services.AccessLogs(config.listen)) {
     if (absl::Status status = CheckAccessLog(path); !status.ok()) {
-      return absl::Status(status.code(),
-                          absl::StrCat("--listen: ", status.message()));
+      return status;
     }
   }
   if (config.run_as.has_value()) {
@@ -77,8 +77,7 @@ absl::Status CheckServices(const Config& config, const Services& services) {
   }
   for (const ListenUrl& url : config.listen) {
     if (absl::Status status = services.Check(url); !status.ok()) {
-      return absl::Status(status.code(),
-                          absl::StrCat("--listen: ", status.message()));
+      return InContext("--listen", status);
     }
   }
   // As in a worker: timers that the set-up starts are filed, though they never

@@ -11,10 +11,14 @@
 #include <variant>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "glog/logging.h"
 #include "master/helper_process.h"
 #include "master/helpers_running.h"
 #include "net/errno_status.h"
+#include "net/in_context.h"
+#include "net/quote.h"
 #include "worker/log_event.h"
 
 namespace baton {
@@ -106,8 +110,14 @@ absl::Status Helpers::Load(Generation generation,
     }
     if (status.ok()) continue;
     Drop(generation);
-    return absl::Status(status.code(), absl::StrCat("--", HelperName(kind),
-                                                    ": ", status.message()));
+    absl::string_view message = status.message();
+    // Nobody wrote this one's URL; the rest names the path.
+    if (kind == HelperKind::kControl && urls.ok() && !urls->empty()) {
+      absl::ConsumePrefix(&message,
+                          absl::StrCat(Quote(urls->front().text), ": "));
+    }
+    return InContext(absl::StrCat("--", HelperName(kind)),
+                     absl::Status(status.code(), message));
   }
   configs_[generation] = std::move(config);
   return absl::OkStatus();

@@ -9,7 +9,7 @@
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
-#include "master/in_context.h"
+#include "net/in_context.h"
 #include "net/quote.h"
 #include "net/reuseport_steering.h"
 

@@ -12,11 +12,11 @@
 #include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "master/cgroup_limits.h"
-#include "master/in_context.h"
 #include "master/master_link.h"
 #include "master/oom_kills.h"
 #include "master/process_title.h"
 #include "master/usable_cpus.h"
+#include "net/in_context.h"
 #include "net/open_fds.h"
 #include "worker/log_event.h"
 

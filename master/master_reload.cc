@@ -7,12 +7,11 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "glog/logging.h"
 #include "master/config_probe.h"
-#include "master/in_context.h"
 #include "master/master.h"
 #include "master/master_link.h"
+#include "net/in_context.h"
 #include "worker/log_event.h"
 #include "worker/log_writer.h"
 
@@ -99,9 +98,7 @@ absl::Status Master::LoadOld(Generation generation) {
   if (!config.ok()) {
     upgrade_.refused = generation;
     active_.reset();
-    return absl::Status(
-        config.status().code(),
-        absl::StrCat("the old configuration: ", config.status().message()));
+    return InContext("the old configuration", config.status());
   }
   upgrade_.refused.reset();
   active_ = *config;

@@ -4,8 +4,8 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "glog/logging.h"
+#include "net/in_context.h"
 
 namespace baton {
 
@@ -40,8 +40,7 @@ absl::Status ListenerSet::Serve() {
     absl::Status status = Admit(kind);
     if (status.ok()) status = Start(own_[i]);
     if (!status.ok()) {
-      return absl::Status(status.code(), absl::StrCat(kind.url.ToString(), ": ",
-                                                      status.message()));
+      return InContext(kind.url.ToString(), status);
     }
   }
   return absl::OkStatus();

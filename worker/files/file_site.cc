@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "net/errno_status.h"
 #include "net/event_loop.h"
+#include "net/in_context.h"
 #include "net/quote.h"
 
 namespace baton {
@@ -47,8 +48,7 @@ FileSite::Found ThatFile(const FileEntry* file) {
 // Which option it is that is wrong.
 absl::Status OfOption(absl::string_view name, absl::string_view value,
                       const absl::Status& status) {
-  return absl::Status(status.code(), absl::StrCat(name, "=", Quote(value), ": ",
-                                                  status.message()));
+  return InContext(absl::StrCat(name, "=", Quote(value)), status);
 }
 
 absl::Status CheckPage(const FileTree& tree, absl::string_view url_path) {

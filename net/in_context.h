@@ -1,8 +1,8 @@
-#ifndef BATON_MASTER_IN_CONTEXT_H_
-#define BATON_MASTER_IN_CONTEXT_H_
+#ifndef BATON_NET_IN_CONTEXT_H_
+#define BATON_NET_IN_CONTEXT_H_
 
-// An error of a file or a socket names that; of which flag it is, and so where
-// to mend it, only whoever has read the flag knows.
+// An error of a file or a socket names that; of which flag or option it is, and
+// so where to mend it, only whoever has read that knows.
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -21,4 +21,4 @@ inline absl::Status InContext(absl::string_view context,
 
 }  // namespace baton
 
-#endif  // BATON_MASTER_IN_CONTEXT_H_
+#endif  // BATON_NET_IN_CONTEXT_H_
