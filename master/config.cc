@@ -160,11 +160,21 @@ void ReadWorkerSettings(FlagReader& reader, WorkerSettings& worker) {
   reader.Read("job_queue", ParseJobQueue, worker.job_queue);
 }
 
+// A worker that serves next to nothing has some 6 MiB: less than twice that is
+// no sign that one has grown.
+constexpr int64_t kLeastUsefulMaxRss = int64_t{16} << 20;
+
 std::vector<std::string> Warnings(const Config& config) {
   std::vector<std::string> warnings;
   if (config.workers > 0 && config.worker_memory > 0) {
     warnings.push_back(absl::StrCat(
         "--worker_memory has no effect with --workers=", config.workers));
+  }
+  if (config.max_rss > 0 && config.max_rss < kLeastUsefulMaxRss) {
+    warnings.push_back(absl::StrCat(
+        "--max_rss=", SizeToString(config.max_rss),
+        " is hardly more than a new worker has: 0 (never), or from ",
+        SizeToString(kLeastUsefulMaxRss)));
   }
   const KeepaliveOptions& keepalive = config.worker.tcp_keepalive;
   const absl::Duration patience =
@@ -200,7 +210,7 @@ absl::StatusOr<Config> ReadConfig(const FlagSourceNames& sources,
   reader.Read("ready_timeout", ParseReadyTimeout, config.ready_timeout);
   reader.Read("stall_timeout", ParseStallTimeout, config.stall_timeout);
   reader.Read("crash_loop_limit", ParseCrashLoopLimit, config.crash_loop_limit);
-  reader.Read("max_rss", ParseMaxRss, config.max_rss);
+  reader.Read("max_rss", ParseSize, config.max_rss);
   reader.Read("probation", ParseTimeout, config.probation);
   reader.Read("max_draining", ParseMaxDraining, config.max_draining);
   reader.Read("drain_delay", ParseTimeout, config.drain_delay);

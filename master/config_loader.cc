@@ -10,6 +10,7 @@
 #include "glog/logging.h"
 #include "master/flag_file.h"
 #include "master/flag_values.h"
+#include "net/in_context.h"
 
 namespace baton {
 namespace {
@@ -82,10 +83,7 @@ absl::StatusOr<ConfigLoader> ConfigLoader::Create(
 absl::StatusOr<std::string> ConfigLoader::ReadFile() const {
   if (flag_file_.empty()) return std::string();
   absl::StatusOr<std::string> bytes = ReadFlagFile(flag_file_);
-  if (!bytes.ok()) {
-    return absl::Status(bytes.status().code(),
-                        absl::StrCat("--flagfile: ", bytes.status().message()));
-  }
+  if (!bytes.ok()) return InContext("--flagfile", bytes.status());
   // What somebody has begun to write, or a full disk has left of it.
   if (bytes->empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -116,8 +114,10 @@ absl::StatusOr<std::shared_ptr<const Config>> ConfigLoader::LoadWith(
     config = ReadConfig(sources, rules_, known, checks);
   }
   if (!config.ok()) return config.status();
+  // No more than that: a server that was started so before could never be
+  // upgraded.
   if (config->watch_flagfile && flag_file_.empty()) {
-    return absl::InvalidArgumentError(
+    config->warnings.push_back(
         absl::StrCat(sources["watch_flagfile"],
                      ": there is nothing to watch without --flagfile=FILE"));
   }

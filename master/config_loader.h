@@ -78,9 +78,10 @@ class ConfigLoader {
     return LoadWith(file_bytes, known, ServiceChecks::kAsk);
   }
   // The same bytes again, once another process has loaded them. With the names
-  // that its Config has, this waits for nobody: the services, who may look at a
-  // disk (root=), are not asked again. For a master that serves: a mount that
-  // hangs must not take it along.
+  // that its Config has, this looks nothing up, and asks no service: they may
+  // look at a disk (root=), and a mount that hangs must not take a master along
+  // that serves. The validators of the application's flags do run; what files
+  // the Config names is for its user to open.
   absl::StatusOr<std::shared_ptr<const Config>> LoadChecked(
       absl::string_view file_bytes, const KnownNames& known) const {
     return LoadWith(file_bytes, known, ServiceChecks::kHaveSaidYes);

@@ -401,9 +401,34 @@ TEST_F(ConfigLoaderTest, Warnings) {
   EXPECT_THAT(of({}, {"BATON_WORKRES=2"}),
               ElementsAre("the environment has \"BATON_WORKRES\", which is no "
                           "flag; did you mean BATON_WORKERS?"));
+  EXPECT_THAT(of({"--max_rss=16383KiB"}),
+              ElementsAre("--max_rss=16383KiB is hardly more than a new worker "
+                          "has: 0 (never), or from 16MiB"));
+  EXPECT_THAT(of({"--max_rss=0"}), IsEmpty());
+  EXPECT_THAT(of({"--max_rss=16MiB"}), IsEmpty());
   EXPECT_THAT(of({"--tcp_user_timeout=0s"}), IsEmpty());
   EXPECT_THAT(of({"--tcp_user_timeout=30s", "--tcp_keepalive=off"}), IsEmpty());
   EXPECT_THAT(of({"--tcp_user_timeout=75s"}), IsEmpty());
+}
+
+TEST(ConfigLoader, AWatchWithoutAFlagFileIsWarnedOf) {
+  const auto warnings = [](const std::vector<std::string>& args,
+                           const std::vector<std::string>& environment) {
+    const google::FlagSaver saver;
+    const auto loader = ConfigLoader::Create(args, environment, Rules());
+    return (*loader->Load(""))->warnings;
+  };
+  EXPECT_THAT(warnings({kListen, "--watch_flagfile"}, {}),
+              ElementsAre("--watch_flagfile: there is nothing to watch without "
+                          "--flagfile=FILE"));
+  EXPECT_THAT(warnings({kListen}, {"BATON_WATCH_FLAGFILE=1"}),
+              ElementsAre("BATON_WATCH_FLAGFILE: there is nothing to watch "
+                          "without --flagfile=FILE"));
+  EXPECT_THAT(
+      warnings({kListen, "--nowatch_flagfile"}, {"BATON_WATCH_FLAGFILE=1"}),
+      IsEmpty());
+  EXPECT_THAT(warnings({kListen, "--watch_flagfile", "--flagfile=/x"}, {}),
+              IsEmpty());
 }
 
 StartAction ActionOf(const std::vector<std::string>& args,
@@ -427,22 +452,6 @@ TEST(ConfigLoader, WhatToDo) {
             "--check: bad value \"2\": true or false");
   EXPECT_EQ(ConfigLoader::Create({"--x"}, {}, Rules()).status().message(),
             "--x: unknown flag; --help shows what there is");
-}
-
-TEST(ConfigLoader, AWatchNeedsAFlagFile) {
-  const auto error = [](const std::vector<std::string>& args,
-                        const std::vector<std::string>& environment) {
-    const auto loader = ConfigLoader::Create(args, environment, Rules());
-    return std::string(loader->Load("").status().message());
-  };
-  EXPECT_EQ(error({kListen, "--watch_flagfile"}, {}),
-            "--watch_flagfile: there is nothing to watch without "
-            "--flagfile=FILE");
-  EXPECT_EQ(error({kListen}, {"BATON_WATCH_FLAGFILE=1"}),
-            "BATON_WATCH_FLAGFILE: there is nothing to watch without "
-            "--flagfile=FILE");
-  EXPECT_EQ(error({kListen, "--nowatch_flagfile"}, {"BATON_WATCH_FLAGFILE=1"}),
-            "");
 }
 
 TEST(ConfigLoader, TheFlagFile) {

@@ -23,10 +23,6 @@ namespace {
 constexpr int64_t kMaxConnections = int64_t{1} << 30;
 constexpr int64_t kMaxRequests = int64_t{1} << 53;
 
-// A worker that serves next to nothing has some 6 MiB: with less than twice
-// that, all it would do is to be replaced.
-constexpr int64_t kLeastMaxRss = int64_t{16} << 20;
-
 constexpr int64_t kMaxCrashLoopLimit = 1'000'000;
 constexpr int64_t kMaxJobThreads = 1024;
 constexpr int64_t kMaxJobQueue = 1 << 20;  // 64 bytes each
@@ -96,15 +92,6 @@ absl::StatusOr<int64_t> ParseMaxRequests(absl::string_view text) {
 
 absl::StatusOr<int> ParseCrashLoopLimit(absl::string_view text) {
   return ToInt(ParseWholeNumber(text, 0, kMaxCrashLoopLimit, "never"));
-}
-
-absl::StatusOr<int64_t> ParseMaxRss(absl::string_view text) {
-  const absl::StatusOr<int64_t> size = ParseSize(text);
-  if (size.ok() && *size > 0 && *size < kLeastMaxRss) {
-    return Bad("size", text,
-               absl::StrCat("0 (never), or from ", SizeToString(kLeastMaxRss)));
-  }
-  return size;
 }
 
 absl::StatusOr<int64_t> ParseMaxConnections(absl::string_view text) {

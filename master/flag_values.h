@@ -35,8 +35,6 @@ absl::StatusOr<bool> ParseBool(absl::string_view text);
 absl::StatusOr<int> ParseWorkers(absl::string_view text);
 absl::StatusOr<int64_t> ParseMaxConnections(absl::string_view text);
 absl::StatusOr<int64_t> ParseMaxRequests(absl::string_view text);
-// Zero, or more than a worker has from its first day.
-absl::StatusOr<int64_t> ParseMaxRss(absl::string_view text);
 absl::StatusOr<int> ParseMaxDraining(absl::string_view text);
 absl::StatusOr<int> ParseCrashLoopLimit(absl::string_view text);
 absl::StatusOr<int64_t> ParseMaxConnectionsPerIp(absl::string_view text);

@@ -66,12 +66,6 @@ TEST(FlagValues, ACommaInAnOptionIsToldFromAnotherListener) {
   }
 }
 
-TEST(FlagValues, MaxRssIsMoreThanAWorkerHasAtFirst) {
-  EXPECT_EQ(ParseMaxRss("0").value(), 0);
-  EXPECT_EQ(ParseMaxRss("16MiB").value(), 16 << 20);
-  EXPECT_FALSE(ParseMaxRss("1").ok());
-}
-
 TEST(FlagValues, Timeouts) {
   EXPECT_EQ(ParseTimeout("0s").value(), absl::ZeroDuration());
   EXPECT_EQ(ParseTimeout("8760h").value(), kMaxTimeout);
@@ -132,8 +126,6 @@ constexpr BadValue kBadValues[] = {
     {"max_requests", "-1",
      "bad number \"-1\": a whole number from 0 (never) to 9007199254740992"},
     {"max_rss", "10mb", "10MiB"},
-    {"max_rss", "64", "bad size \"64\": 0 (never), or from 16MiB"},
-    {"max_rss", "16383KiB", "0 (never), or from 16MiB"},
     {"probation", "2", "250ms"},
     {"drain_timeout", "", "250ms"},
     {"max_draining", "0", "bad number \"0\": a whole number from 1 to 1024"},

@@ -32,7 +32,7 @@ DEFINE_bool(pin_workers, false, "worker i runs on usable CPU i");
 DEFINE_string(job_threads, "1:8", "a worker's, for blocking work: min:max");
 DEFINE_int32(job_queue, 1024, "jobs that may wait for one of them");
 DEFINE_int64(max_requests, 0, "recycle a worker after so many; 0: never");
-DEFINE_string(max_rss, "0", "recycle a larger worker; 0: never; from 16MiB");
+DEFINE_string(max_rss, "0", "recycle a worker larger than this; 0: never");
 DEFINE_string(user, "", "");
 DEFINE_string(group, "", "workers run as these");
 DEFINE_string(ready_timeout, "10s", "a worker not ready by then has failed");
@@ -85,7 +85,7 @@ constexpr std::array<OwnFlag, 38> kOwnFlags = {{
     {"job_threads", "MIN:MAX", kWorkers, Check<ParseJobThreads>},
     {"job_queue", "N", kWorkers, Check<ParseJobQueue>},
     {"max_requests", "N", kWorkers, Check<ParseMaxRequests>},
-    {"max_rss", "SIZE", kWorkers, Check<ParseMaxRss>},
+    {"max_rss", "SIZE", kWorkers, Check<ParseSize>},
     {"user", "NAME", kWorkers, Check<ParseText>},
     {"group", "NAME", kWorkers, Check<ParseText>},
     {"ready_timeout", "DURATION", kWorkers, Check<ParseReadyTimeout>},

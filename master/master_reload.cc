@@ -9,6 +9,7 @@
 
 #include "glog/logging.h"
 #include "master/config_probe.h"
+#include "master/flag_file.h"
 #include "master/master.h"
 #include "master/master_link.h"
 #include "net/in_context.h"
@@ -118,7 +119,8 @@ void Master::CancelLoadingAtStop() {
 // --- --watch_flagfile
 
 void Master::UpdateFlagFileWatch(const Config& config) {
-  const bool wanted = config.watch_flagfile;
+  // Without a file it is a warning, and there is nothing to do.
+  const bool wanted = config.watch_flagfile && !loader_.flag_file().empty();
   if (wanted == flag_file_watch_.has_value()) return;
   if (!wanted) return flag_file_watch_.reset();
   flag_file_watch_.emplace(*loop_, loader_.flag_file(),
@@ -132,10 +134,15 @@ void Master::UpdateFlagFileWatch(const Config& config) {
 // One that is gone for now, or empty since somebody is about to write it, or as
 // it was before, is no reason to reload.
 void Master::OnFlagFileChange() {
-  const absl::StatusOr<std::string> bytes = loader_.ReadFile();
+  const absl::StatusOr<std::string> bytes = ReadFlagFile(loader_.flag_file());
   if (!bytes.ok()) {
+    const absl::Status status = InContext("--flagfile", bytes.status());
     LogEvent("flag_file_unreadable", google::GLOG_WARNING)
-        .Field("reason", bytes.status().message());
+        .Field("reason", status.message());
+    return;
+  }
+  if (bytes->empty()) {
+    LogEvent("flag_file_empty").Field("path", loader_.flag_file());
     return;
   }
   if (*bytes == last_file_bytes_) return;

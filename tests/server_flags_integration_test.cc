@@ -145,6 +145,24 @@ TEST(ServerFlagsTest, WhoLetsWorkersRunAsRootIsWarned) {
   EXPECT_THAT(server.log(), HasSubstr(kWarning));
 }
 
+// A server that was started so by an older build is to be upgraded.
+TEST(ServerFlagsTest, WhatDoesNothingIsWarnedOfAndNotRefused) {
+  const std::vector<std::string> args = {"--listen=echo://127.0.0.1:0",
+                                         "--workers=1", "--watch_flagfile",
+                                         "--max_rss=15MiB"};
+  std::vector<std::string> check = args;
+  check.emplace_back("--check");
+  const auto warns =
+      AllOf(HasSubstr("--watch_flagfile: there is nothing to watch without"),
+            HasSubstr("--max_rss=15MiB is hardly more than a new worker has"));
+  const Finished finished = RunServer(check);
+  EXPECT_EQ(finished.exit_code, 0);
+  EXPECT_THAT(finished.err, warns);
+  ServerProcess server(args);
+  server.WaitReady();
+  EXPECT_THAT(server.log(), warns);
+}
+
 // --- what can't be started
 
 TEST(ServerFlagsTest, APortInUseIsNamedEvenIfItsOwnerWouldShareIt) {
@@ -171,6 +189,30 @@ TEST(ServerFlagsTest, AUnixPathThatAnswersIsInUse) {
   first.Signal(SIGTERM);
   EXPECT_EQ(first.Wait().exit_code, 0);
   EXPECT_NE(access(path.c_str(), F_OK), 0) << "it is removed at exit";
+}
+
+// Its URL is none that anybody wrote.
+TEST(ServerFlagsTest, AControlSocketThatCanNotBeBoundIsNamed) {
+  const SocketPath socket_path;
+  const std::string& path = socket_path.get();
+  ServerProcess first({"--listen=echo+unix://" + path, "--workers=1"});
+  first.WaitReady();
+  const Finished second =
+      RunServer({"--listen=echo://127.0.0.1:0", "--control=" + path});
+  EXPECT_EQ(second.exit_code, 1);
+  EXPECT_THAT(second.err, AllOf(HasSubstr("--control: bind " + path + ": "),
+                                HasSubstr("EADDRINUSE")));
+}
+
+TEST(ServerFlagsTest, AnAccessLogThatCanNotBeOpenedIsNamedByStartAndCheck) {
+  const std::string listen =
+      "--listen=http://127.0.0.1:0?access_log=/nonexistent/log";
+  const auto names_it = HasSubstr(
+      "--listen: access_log=\"/nonexistent/log\": open log /nonexistent/log: ");
+  const Finished start = RunServer({listen});
+  EXPECT_EQ(start.exit_code, 1);
+  EXPECT_THAT(start.err, names_it);
+  ExpectRefused({"--check", listen}, names_it);
 }
 
 TEST(ServerFlagsTest, ALogThatCanNotBeOpenedIsNamed) {

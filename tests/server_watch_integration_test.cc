@@ -9,6 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "net/endpoint.h"
 #include "nlohmann/json.hpp"
@@ -18,6 +19,9 @@
 
 namespace baton {
 namespace {
+
+using testing::HasSubstr;
+using testing::Not;
 
 class ServerWatchTest : public HandoverTest {
  protected:
@@ -108,7 +112,8 @@ TEST_F(ServerWatchTest, TheSameAgainIsNoReload) {
   Start(Flags("one"));
   for (int i = 0; i < 3; ++i) WriteFlags(Flags("one"));
   std::ofstream{flag_file()};  // empty, as an edit in place begins
-  server().WaitFor("flag_file_unreadable");
+  EXPECT_EQ(server().WaitFor("flag_file_empty").value("path", ""), flag_file());
+  EXPECT_THAT(server().log(), Not(HasSubstr("flag_file_unreadable")));
   ASSERT_EQ(unlink(flag_file().c_str()), 0);
   server().WaitFor("flag_file_unreadable");
   WriteFlags(Flags("one"));
