@@ -53,7 +53,7 @@ constexpr char kHelp[] =
     "  --control=PATH  the server's --control ($BATON_CONTROL)\n"
     "  --json          print what the server says, as it says it; if it is "
     "not\n"
-    "                  asked, \"outcome\" and \"reason\" all the same\n"
+    "                  asked, \"outcome\" (\"not_asked\") and \"reason\"\n"
     "\n"
     "Exit: 0 done, 1 not done, 2 bad usage, 3 no server or no right to ask "
     "it.\n";
@@ -76,7 +76,7 @@ int Refuse(const Options& options, int code, absl::string_view reason) {
   reason = absl::StripTrailingAsciiWhitespace(reason);
   if (options.json) {
     const nlohmann::ordered_json verdict = {
-        {"outcome", code == kNotAsked ? "not_asked" : "rejected"},
+        {"outcome", code == kNotDone ? "rejected" : "not_asked"},
         {"reason", std::string(reason)}};
     puts(verdict
              .dump(-1, ' ', /*ensure_ascii=*/false,
@@ -198,12 +198,16 @@ int Run(const Options& options) {
     if (command == "upgrade") return Command(options, "/upgrade", "upgraded");
     if (command == "stop") return Stop(options);
   }
+  if (options.json) {
+    return Refuse(options, kUsage, "no such command; see batonctl --help");
+  }
   fputs(kHelp, stderr);
   return kUsage;
 }
 
 int Main(int argc, char** argv) {
   Options options;
+  std::string unknown;
   if (const char* control = getenv("BATON_CONTROL")) options.control = control;
   for (int i = 1; i < argc; ++i) {
     absl::string_view word = argv[i];
@@ -216,11 +220,16 @@ int Main(int argc, char** argv) {
     } else if (word == "--json") {
       options.json = true;
     } else if (absl::StartsWith(word, "-")) {
-      return Fail(kUsage, absl::StrCat("unknown option ", word,
-                                       "; see batonctl --help"));
+      if (unknown.empty()) unknown = std::string(word);
     } else {
       options.words.emplace_back(word);
     }
+  }
+  // Not before --json is known.
+  if (!unknown.empty()) {
+    return Refuse(
+        options, kUsage,
+        absl::StrCat("unknown option ", unknown, "; see batonctl --help"));
   }
   return Run(options);
 }
