@@ -11,6 +11,7 @@
 #include <exception>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -147,24 +148,22 @@ std::string HandoffOffer() {
                       kChannelVersion);
 }
 
-bool CanTakeOver(absl::string_view printed) {
-  for (absl::string_view line : absl::StrSplit(printed, '\n')) {
-    if (!absl::ConsumePrefix(&line, kOffer)) continue;
-    const std::pair<absl::string_view, absl::string_view> ranges =
-        absl::StrSplit(line, absl::MaxSplits(", channel ", 1));
-    if (IsInRange(ranges.first, kHandoffVersion) &&
-        IsInRange(ranges.second, kChannelVersion)) {
-      return true;
-    }
+std::vector<std::string> FindOffers(absl::string_view printed) {
+  std::vector<std::string> offers;
+  for (const absl::string_view line : absl::StrSplit(printed, '\n')) {
+    if (absl::StartsWith(line, kOffer)) offers.emplace_back(line);
   }
-  return false;
+  return offers;
 }
 
-std::string FindOffer(absl::string_view printed) {
-  for (const absl::string_view line : absl::StrSplit(printed, '\n')) {
-    if (absl::StartsWith(line, kOffer)) return std::string(line);
-  }
-  return "";
+bool CanTakeOver(absl::Span<const std::string> offers) {
+  return absl::c_any_of(offers, [](absl::string_view offer) {
+    absl::ConsumePrefix(&offer, kOffer);
+    const std::pair<absl::string_view, absl::string_view> ranges =
+        absl::StrSplit(offer, absl::MaxSplits(", channel ", 1));
+    return IsInRange(ranges.first, kHandoffVersion) &&
+           IsInRange(ranges.second, kChannelVersion);
+  });
 }
 
 }  // namespace baton

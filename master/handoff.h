@@ -19,6 +19,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "net/unique_fd.h"
 #include "nlohmann/json.hpp"
 
@@ -53,13 +54,13 @@ std::string HandoffText(Handoff::Role role, int file,
 absl::StatusOr<std::optional<Handoff>> TakeHandoff(
     std::vector<std::string>& environment);
 
-// The line that a binary prints when it checks itself for a handoff, and
-// whether such a line is in what it has printed: then it can take over from
-// this one.
+// The line that a binary prints when it checks itself for a handoff.
 std::string HandoffOffer();
-bool CanTakeOver(absl::string_view printed);
-// The first line that offers anything; empty: it is no such binary at all.
-std::string FindOffer(absl::string_view printed);
+// Such lines in what another one has printed; none: it is no such binary at
+// all.
+std::vector<std::string> FindOffers(absl::string_view printed);
+// Whether who offers these can take over from this binary, by any of them.
+bool CanTakeOver(absl::Span<const std::string> offers);
 
 }  // namespace baton
 

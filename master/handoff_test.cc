@@ -22,6 +22,7 @@ using nlohmann::json;
 using Role = Handoff::Role;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
 class HandoffTest : public testing::Test {
  protected:
@@ -154,11 +155,15 @@ TEST_F(HandoffTest, WhatCannotBeReadIsRefused) {
 
 TEST_F(HandoffTest, ABinaryCanTakeOverThatSaysSoOnALineOfItsOwn) {
   const std::string offer = HandoffOffer();
-  EXPECT_TRUE(CanTakeOver(offer));
-  EXPECT_TRUE(CanTakeOver(offer + "\n"));
+  const auto can = [](absl::string_view printed) {
+    return CanTakeOver(FindOffers(printed));
+  };
+  EXPECT_TRUE(can(offer));
+  EXPECT_TRUE(can(offer + "\n"));
   // One that reads older ones, too.
-  EXPECT_TRUE(CanTakeOver("handoff: versions 1-7, channel 0-2"));
-  EXPECT_TRUE(CanTakeOver("warning: x\n" + offer + "\nconfiguration ok\n"));
+  EXPECT_TRUE(can("handoff: versions 1-7, channel 0-2"));
+  EXPECT_TRUE(can("warning: x\n" + offer + "\nconfiguration ok\n"));
+  EXPECT_TRUE(can("handoff: versions 8-9, channel 8-9\n" + offer));
   for (const std::string& other :
        {std::string(), std::string("configuration ok\n"), " " + offer,
         offer + "x", "x" + offer, offer.substr(1),
@@ -167,15 +172,19 @@ TEST_F(HandoffTest, ABinaryCanTakeOverThatSaysSoOnALineOfItsOwn) {
         std::string("handoff: versions 0-0, channel 1-1"),
         std::string("handoff: versions 1, channel 1"),
         absl::StrReplaceAll(offer, {{", ", "\n"}})}) {
-    EXPECT_FALSE(CanTakeOver(other)) << other;
+    EXPECT_FALSE(can(other)) << other;
   }
 }
 
 TEST_F(HandoffTest, AnOfferIsFoundWhetherItIsGoodOrNot) {
-  EXPECT_EQ(FindOffer("warning: x\nhandoff: versions 8-9, channel 8-9\nok\n"),
-            "handoff: versions 8-9, channel 8-9");
-  EXPECT_EQ(FindOffer("configuration ok\n handoff: versions 1-1"), "");
-  EXPECT_EQ(FindOffer(""), "");
+  const std::string offer = "handoff: versions 8-9, channel 8-9";
+  EXPECT_THAT(FindOffers(absl::StrCat("warning: x\n", offer, "\nok\n")),
+              ElementsAre(offer));
+  EXPECT_THAT(FindOffers(absl::StrCat(offer, "\n", HandoffOffer())),
+              ElementsAre(offer, HandoffOffer()));
+  EXPECT_THAT(FindOffers("configuration ok\n handoff: versions 1-1"),
+              IsEmpty());
+  EXPECT_THAT(FindOffers(""), IsEmpty());
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "glog/logging.h"
@@ -77,14 +78,15 @@ std::string Refusal(const std::string& path, const Trial::Result& result,
   if (!result.status.clean()) {
     return absl::StrCat("the new binary's --check: ", HowItEnded(result));
   }
-  if (CanTakeOver(result.output)) return "";
-  const std::string offer = FindOffer(result.output);
-  if (offer.empty()) {
+  const std::vector<std::string> offers = FindOffers(result.output);
+  if (CanTakeOver(offers)) return "";
+  if (offers.empty()) {
     return absl::StrCat(path,
                         ": its --check ended with exit code 0 and without \"",
                         HandoffOffer(), "\": is it a baton?");
   }
-  return absl::StrCat("the new binary says ", Quote(offer), ", this one \"",
+  return absl::StrCat("the new binary says ",
+                      Quote(absl::StrJoin(offers, "; ")), ", this one \"",
                       HandoffOffer(), "\": it can't take over");
 }
 
