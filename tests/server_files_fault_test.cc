@@ -261,7 +261,8 @@ TEST_F(ServerFilesFaultTest, WithoutDescriptorsItIsBusyAndRecovers) {
   EXPECT_EQ(CountDescriptors(worker).all(), before - 1) << "but for large0";
 }
 
-// Each takes two: its socket, and the file.
+// Each takes two: its socket, and the file. All have the first before one asks
+// for the second.
 TEST_F(ServerFilesFaultTest, MoreDownloadsThanDescriptorsAreBusyAndNotBroken) {
   constexpr int kDownloads = 100;
   // More than the buffers of a connection take.
@@ -277,13 +278,15 @@ TEST_F(ServerFilesFaultTest, MoreDownloadsThanDescriptorsAreBusyAndNotBroken) {
   ASSERT_EQ(prlimit(server().pid(), RLIMIT_NOFILE, &few, nullptr), 0);
   MustReload();
   std::vector<TestClient> clients;
+  for (int i = 0; i < kDownloads; ++i) clients.emplace_back(server().address());
+  WaitUntil("they are there",
+            [&] { return OfReady("connections") == kDownloads; });
   for (int i = 0; i < kDownloads; ++i) {
-    clients.emplace_back(server().address());
-    ASSERT_TRUE(clients.back().Send(
+    ASSERT_TRUE(clients[i].Send(
         HttpRequestTo(absl::StrCat("/", i), "Connection: close\r\n")));
   }
-  WaitUntil("most are under way",
-            [&] { return OfReady("connections") > kDownloads / 2; });
+  // None is through before it is read.
+  WaitUntil("it is busy", [&] { return OfReady("connections") < kDownloads; });
   // Nor does that keep them from another worker.
   MustReload();
   int whole = 0, busy = 0;
@@ -301,6 +304,7 @@ TEST_F(ServerFilesFaultTest, MoreDownloadsThanDescriptorsAreBusyAndNotBroken) {
   }
   std::printf("%d whole, %d busy\n", whole, busy);
   EXPECT_GT(whole, kDownloads / 2);
+  EXPECT_GT(busy, 0);
   EXPECT_EQ(Get("/small").body, "small");
 }
 

@@ -143,13 +143,18 @@ TEST_F(ServerNamesTest, AMasterThatServesAsksNoServiceAgain) {
   setenv("LOOKED_BY", looked_by.path().c_str(), 1);
   const std::string flags = "--listen=greet://127.0.0.1:0?root=/\n--greeting=";
   Start(flags + "old", {"--workers=2"});
+  const auto looks = [&]() -> std::vector<std::string> {
+    return absl::StrSplit(ReadFile(looked_by.path()), '\n', absl::SkipEmpty());
+  };
   const auto looks_of_master = [&] {
-    const std::vector<std::string> all =
-        absl::StrSplit(ReadFile(looked_by.path()), '\n');
+    const std::vector<std::string> all = looks();
     return std::count(all.begin(), all.end(), absl::StrCat(server().pid()));
   };
   const auto at_start = looks_of_master();
+  EXPECT_GT(at_start, 0);
+  const size_t before = looks().size();
   MustReload();
+  EXPECT_GT(looks().size(), before) << "the probe looks";
   EXPECT_EQ(looks_of_master(), at_start);
   EXPECT_EQ(Upgrade(flags + "new").value("outcome", ""), "ok");
   EXPECT_EQ(Greeting(), "new\n");
