@@ -371,7 +371,7 @@ void SimulatedKernel::Heal() {
 void SimulatedKernel::Stop() {
   if (exit_code_.has_value()) return;
   stop_asked_ = true;
-  const bool quit = Chance(30), faults = Chance(50);
+  const bool quit = Chance(30), faults = Chance(50), quit_later = Chance(30);
   Instant bound = now_ + absl::Seconds(5 + 10) + Supervisor::kDrainGrace +
                   Supervisor::kAcceptStopTimeout +
                   Supervisor::kUnkillableTimeout + absl::Seconds(1);
@@ -396,6 +396,8 @@ void SimulatedKernel::Stop() {
       Chance(50) ? WorkerGetsOn(*process) : Deliver(*process);
     } else if (faults && Chance(10)) {
       Fault();
+    } else if (quit_later && Chance(5)) {
+      Feed(event::QuitRequested{});
     } else {
       if (load_asked_.has_value()) AnswerLoad();
       if (open_asked_.has_value()) AnswerOpen();

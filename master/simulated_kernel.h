@@ -50,6 +50,7 @@ class SimulatedKernel {
     int slot = 0;
     Generation generation = 0;
     bool forked = false;  // the fork is answered
+    bool serve_told = false;
     bool alive = true;
     bool stop_told = false;  // StopAccepting
     bool hung = false;
@@ -133,7 +134,7 @@ class SimulatedKernel {
   void Feed(const Event& event);
   void Carry(const Action& action);
   void Do(const action::Fork& fork);
-  void Do(const action::Serve& serve) { Send(serve.worker, serve); }
+  void Do(const action::Serve& serve);
   void Do(const action::StopAccepting& stop);
   void Do(const action::Drain& drain) { Send(drain.worker, drain); }
   void Do(const action::StopWorker& stop);
@@ -159,6 +160,7 @@ class SimulatedKernel {
   void Send(WorkerId worker, const Action& message);
   void RemoveListeners();
   void CheckEmptied(SocketsId sockets, Instant left) const;
+  void CheckStopped(const action::Log& log) const;
 
   // Invariants.
   void CheckAfterStep();
@@ -208,6 +210,7 @@ class SimulatedKernel {
 
   std::deque<Event> answers_;  // to the actions that are being carried out
   bool dropped_in_use_ = false;
+  std::set<WorkerId> ended_in_stop_;  // by a signal, and had been told to serve
   std::set<WorkerId> served_before_;  // the event that is being handled
   std::set<int> stopped_now_;         // slots, by that event
   std::optional<action::LoadConfig> load_asked_;  // not answered

@@ -61,6 +61,11 @@ void SimulatedKernel::Send(WorkerId worker, const Action& message) {
   it->second.inbox.push_back(message);
 }
 
+void SimulatedKernel::Do(const action::Serve& serve) {
+  Send(serve.worker, serve);
+  processes_.at(serve.worker).serve_told = true;
+}
+
 void SimulatedKernel::Do(const action::StopAccepting& stop) {
   Send(stop.worker, stop);
   Process& process = processes_.at(stop.worker);
@@ -82,6 +87,9 @@ void SimulatedKernel::Do(const action::Kill& kill) {
   CHECK(it != processes_.end() && it->second.forked)
       << "a signal to worker " << kill.worker << ", which is no child of ours";
   Process& process = it->second;
+  if (supervisor_.state() == ServerState::kStopping && process.serve_told) {
+    ended_in_stop_.insert(kill.worker);
+  }
   if (kill.signal == SIGABRT) {
     CHECK(process.stalled && !process.abort_pending && !process.kill_pending);
     process.abort_pending = true;
@@ -253,8 +261,18 @@ void SimulatedKernel::Do(const action::Log& log) {
         cut_.insert(static_cast<WorkerId>(std::get<int64_t>(value)));
     }
   }
+  if (log.name == std::string("stopped")) CheckStopped(log);
   // The one stop that nobody asks for.
   if (log.name == std::string("crash_loop")) stop_asked_ = crash_loop_ = true;
+}
+
+void SimulatedKernel::CheckStopped(const action::Log& log) const {
+  for (const auto& [key, value] : log.fields) {
+    if (key != std::string("workers_cut")) continue;
+    CHECK_LE(static_cast<size_t>(std::get<int64_t>(value)),
+             ended_in_stop_.size())
+        << "more than were ended by a signal, seed " << seed_;
+  }
 }
 
 void SimulatedKernel::Do(const action::Exit& exit) {

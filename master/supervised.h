@@ -63,6 +63,8 @@ struct SupervisedWorker {
   // killed at broken_deadline.
   std::string broken_reason;
   Instant broken_deadline = absl::InfiniteDuration();
+  // It served when the stop began, and has not said since what it cut.
+  bool uncounted = false;
 };
 
 // Listening sockets, and who accepts from them beside or instead of their own

@@ -376,7 +376,9 @@ class Supervisor {
   void CountFailure();
   void BeginDrain();
   void BeginQuit();
+  void NoteWhoServes();
   void EndServing(SupervisedWorker& worker);
+  void CountCut(SupervisedWorker& worker);
 
   void Emit(Action action) { actions_.push_back(std::move(action)); }
   void Log(action::Severity severity, const char* name,
@@ -441,7 +443,8 @@ class Supervisor {
   // By a stop: with requests in progress; killed because they did not end.
   uint64_t connections_cut_ = 0;
   uint64_t workers_cut_ = 0;
-  bool stop_timeout_cut_ = false;  // any of them; an immediate stop is to cut
+  bool stop_timeout_cut_ = false;   // any of them; an immediate stop is to cut
+  bool stop_timeout_over_ = false;  // when it became an immediate stop
 };
 
 }  // namespace baton

@@ -24,7 +24,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(
     SupervisedWorker, id, slot, generation, pid, phase, deadline, dump_until,
     serving_since, replace_wanted, recycle_wanted, impairments, room_at,
     adopts_from, release_ticket, accept_stopped, heirs, handover_round,
-    hand_over_at, drain_until, pinned, broken_reason, broken_deadline)
+    hand_over_at, drain_until, pinned, broken_reason, broken_deadline,
+    uncounted)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE_WITH_DEFAULT(AdoptableSockets, closing,
                                                 adopter, releaser,
                                                 release_ticket)

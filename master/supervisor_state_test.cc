@@ -33,10 +33,10 @@ auto Fields(const Pinned& of) {
   return std::tie(a, b, c, d, e, f);
 }
 auto Fields(const SupervisedWorker& of) {
-  const auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u,
-               v] = of;
+  const auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v,
+               w] = of;
   return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u,
-                  v);
+                  v, w);
 }
 auto Fields(const AdoptableSockets& of) {
   const auto& [a, b, c, d] = of;
@@ -167,7 +167,8 @@ SupervisedWorker OtherWorker() {
                      .handlers = 2,
                      .jobs = 3},
           .broken_reason = "broken",
-          .broken_deadline = At(7)};
+          .broken_deadline = At(7),
+          .uncounted = true};
 }
 
 constexpr AdoptableSockets kOtherSockets = {

@@ -1,5 +1,7 @@
 // The supervisor's way to the end: delay, drain, quit, exit code.
 
+#include <utility>
+
 #include "glog/logging.h"
 #include "master/supervisor.h"
 
@@ -57,7 +59,24 @@ void Supervisor::BeginDrain() {
     FinishReload(ReloadResult::Outcome::kRolledBack, "the server is stopping",
                  target);
   }
+  NoteWhoServes();
   for (auto& [id, worker] : workers_) EndServing(worker);
+}
+
+void Supervisor::NoteWhoServes() {
+  for (auto& [id, worker] : workers_) {
+    worker.uncounted = worker.phase >= WorkerPhase::kAdding &&
+                       worker.phase <= WorkerPhase::kDraining;
+  }
+}
+
+// One that a stop ends by a signal. How many requests it had nobody knows.
+void Supervisor::CountCut(SupervisedWorker& worker) {
+  if (!std::exchange(worker.uncounted, false)) return;
+  ++workers_cut_;
+  if (phase_ == Phase::kDraining || stop_timeout_over_) {
+    stop_timeout_cut_ = true;
+  }
 }
 
 void Supervisor::EndServing(SupervisedWorker& worker) {
@@ -82,6 +101,8 @@ void Supervisor::EndServing(SupervisedWorker& worker) {
 
 void Supervisor::BeginQuit() {
   AbandonUpgrade();
+  if (phase_ != Phase::kDraining) NoteWhoServes();
+  stop_timeout_over_ = now_ >= stop_deadline_;
   phase_ = Phase::kQuitting;
   roll_.reset();
   upgrade_.reset();

@@ -185,6 +185,70 @@ TEST(SupervisorStopTest, AQuitAfterStopTimeoutHasCutIsStill3) {
   EXPECT_THAT(driver.Logged("stopped"), HasSubstr("connections_cut=6"));
 }
 
+// They say so a moment later, and the SIGQUIT may come first.
+TEST(SupervisorStopTest, WhatStopTimeoutHasCutMayBeToldAfterAQuit) {
+  for (const bool in_time : {false, true}) {
+    SupervisorDriver driver(Workers(1));
+    driver.StartAll();
+    driver.Do(event::TerminateRequested{});
+    driver.Leaves(1);
+    driver.Advance(absl::Seconds(8) - absl::Milliseconds(in_time ? 1 : 0));
+    driver.Do(event::QuitRequested{});
+    driver.Advance(absl::Milliseconds(100));
+    driver.Do(event::WorkerDrained{1, 5});
+    driver.Exit(1);
+    EXPECT_EQ(driver.Only<action::Exit>().code, in_time ? 0 : 3);
+    EXPECT_THAT(driver.Logged("stopped"), HasSubstr("connections_cut=5"));
+  }
+}
+
+TEST(SupervisorStopTest, NorDoesAQuitExcuseOneThatHangsByThen) {
+  SupervisorDriver driver(Workers(1));
+  driver.StartAll();
+  driver.Do(event::TerminateRequested{});
+  driver.Leaves(1);
+  driver.Advance(absl::Seconds(8));
+  driver.Do(event::QuitRequested{});
+  driver.Advance(Supervisor::kStopGrace);
+  driver.Exit(1, ExitStatus::Signalled(SIGKILL));
+  EXPECT_EQ(driver.Only<action::Exit>().code, 3);
+  EXPECT_THAT(driver.Logged("stopped"), HasSubstr("workers_cut=1"));
+}
+
+TEST(SupervisorStopTest, AWorkerIsCutOnce) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  driver.Do(event::TerminateRequested{});
+  driver.Leaves(1);
+  driver.Leaves(2);
+  driver.Do(event::WorkerStalled{1, absl::Seconds(30)});
+  driver.Do(event::QuitRequested{});
+  // It has said what it cut, and then does not end.
+  driver.Do(event::WorkerDrained{2, 7});
+  driver.Advance(Supervisor::kStopGrace);
+  EXPECT_EQ(driver.All<action::Kill>().size(), 2u);
+  driver.Exit(1, ExitStatus::Signalled(SIGKILL));
+  driver.Exit(2, ExitStatus::Signalled(SIGKILL));
+  EXPECT_EQ(driver.Only<action::Exit>().code, 3);
+  EXPECT_THAT(driver.Logged("stopped"),
+              HasSubstr("connections_cut=7, workers_cut=1"));
+}
+
+TEST(SupervisorStopTest, WhoServedNobodyWhenTheStopBeganIsNotCut) {
+  SupervisorDriver driver(Workers(2));
+  driver.StartAll();
+  driver.Do(event::WorkerStalled{1, absl::Seconds(30)});
+  driver.Advance(absl::Milliseconds(100));
+  ASSERT_NE(driver.incoming(0), 0u) << "it starts";
+  driver.Do(event::QuitRequested{});
+  driver.Exit(2);
+  driver.Advance(Supervisor::kStopGrace);
+  EXPECT_EQ(driver.All<action::Kill>().size(), 2u);
+  driver.Exit(3, ExitStatus::Signalled(SIGKILL));
+  driver.Exit(1, ExitStatus::Signalled(SIGKILL));
+  EXPECT_THAT(driver.Logged("stopped"), HasSubstr("workers_cut=0"));
+}
+
 TEST(SupervisorStopTest, NobodyIsReplacedOnceTheDrainHasBegun) {
   SupervisorDriver driver(Workers(2));
   driver.StartAll();

@@ -205,6 +205,10 @@ void Supervisor::On(const event::WorkerDrained& event) {
   LogWorker(cut == 0 ? Severity::kInfo : Severity::kWarning, "worker_drained",
             *worker, {{"connections_cut", static_cast<int64_t>(cut)}});
   if (phase_ == Phase::kQuitting) connections_cut_ += cut;
+  // A cut by stop_timeout may be told after the SIGQUIT that came next.
+  const bool told_late = std::exchange(worker->uncounted, false) &&
+                         phase_ == Phase::kQuitting && stop_timeout_over_;
+  if (told_late && cut > 0) stop_timeout_cut_ = true;
   if (cut_before) return;
   if (phase_ == Phase::kDraining) {
     connections_cut_ += cut;
@@ -272,11 +276,9 @@ void Supervisor::ExpireWorker(SupervisedWorker& worker) {
                                  ? "not ready within ready_timeout"
                                  : "did not end in time";
   LogWorker(Severity::kWarning, "worker_killed", worker, {{"reason", reason}});
-  if (phase_ == Phase::kDraining && phase == WorkerPhase::kDraining) {
-    ++workers_cut_;
-    stop_timeout_cut_ = true;
+  if (phase_ == Phase::kQuitting || phase == WorkerPhase::kDraining) {
+    CountCut(worker);
   }
-  if (phase_ == Phase::kQuitting) ++workers_cut_;
   Failed(worker, /*killed_from_outside=*/false, reason);
   KillWorker(worker);
 }
@@ -310,10 +312,7 @@ void Supervisor::On(const event::WorkerStalled& event) {
   LogWorker(Severity::kWarning, "worker_stalled", *worker,
             {{"in_turn_ms", absl::ToInt64Milliseconds(event.in_turn)}});
   Emit(action::Kill{worker->id, SIGABRT});
-  if (phase_ == Phase::kDraining) {
-    ++workers_cut_;
-    stop_timeout_cut_ = true;
-  }
+  CountCut(*worker);
   Failed(*worker, /*killed_from_outside=*/false,
          absl::StrCat("stalled for ", absl::FormatDuration(event.in_turn)));
   EndAdoptions(worker->id);
