@@ -121,6 +121,7 @@ class Master {
   void OnMessage(Link& link, const ChannelMessage& message);
   void ReopenLog();
   void ReopenAccessLogs();
+  void ForgetAccessLogs();
   void SwitchLog(UniqueFd fd, LogFormat format);
 
   // Actions.

@@ -46,7 +46,7 @@ struct Master::Link {
   // 0 = none.
   const absl::Duration stall_timeout;
   WorkerProcess worker;
-  // The paths of those that it was given when it was forked.
+  // The paths of those that it was given and may write to.
   std::set<std::string> access_logs;
   FdInlet<Master, WorkerId> channel_inlet;  // both watch what `worker` owns
   FdInlet<Master, WorkerId> exit_inlet;

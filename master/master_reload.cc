@@ -214,7 +214,27 @@ void Master::ReopenLog() {
   SwitchLog(*std::move(fd), now.log_format);
 }
 
+// Who is forked in a roll is given the logs of both configurations. Once
+// nothing of another one than that which serves is left, nobody has a use for
+// what only that one had: it would be created anew each time, for ever.
+void Master::ForgetAccessLogs() {
+  const Generation generation = supervisor_->generation();
+  // After an upgrade that is still under way they are another binary's.
+  if (configs_.count(generation) == 0) return;
+  if (!supervisor_->removed().empty()) return;
+  for (const auto& [id, link] : links_) {
+    if (link->generation != generation) return;
+  }
+  const std::set<std::string> used = access_logs_.Paths();
+  for (auto& [id, link] : links_) {
+    std::erase_if(link->access_logs, [&used](const std::string& path) {
+      return used.count(path) == 0;
+    });
+  }
+}
+
 void Master::ReopenAccessLogs() {
+  ForgetAccessLogs();
   const std::set<std::string> used = access_logs_.Paths();
   std::set<std::string> given;
   for (const auto& [id, link] : links_) {
@@ -232,6 +252,7 @@ void Master::ReopenAccessLogs() {
           link->worker.channel.Send(message, {&fd, 1});
       if (result.code == FdChannel::SendCode::kSent ||
           result.code == FdChannel::SendCode::kEof) {
+        link->access_logs.insert(path);
         continue;
       }
       LOG(ERROR) << WorkerRole(link->slot) << " goes on with the old " << path;

@@ -50,6 +50,7 @@ absl::Status Master::Fork(const action::Fork& fork, pid_t& pid) {
     }
     active_ = *config;
   }
+  ForgetAccessLogs();  // before there is a worker of the next generation
   WorkerSpec spec;
   spec.slot = fork.slot;
   spec.generation = fork.generation;

@@ -5,9 +5,10 @@
 //          folder that must be readable; who looks is in $LOOKED_BY
 //   stuck  reads a line and never answers
 //
-// and the built-in services. It is built three times: the second build has a
+// and the built-in services. It is built four times: the second build has a
 // flag and metrics that the first lacks, and lacks one; the third gives a
-// server that it is to take over back.
+// server that it is to take over back; the fourth takes over what an older one
+// would have left.
 
 #include <poll.h>
 #include <signal.h>
@@ -16,6 +17,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -25,12 +27,13 @@
 #include "absl/time/time.h"
 #include "baton.h"
 #include "gflags/gflags.h"
-#ifdef THIRD_BUILD
+#if defined(THIRD_BUILD) || defined(FOURTH_BUILD)
 #include <vector>
 
 #include "glog/logging.h"
 #include "master/handoff.h"
 #include "master/program.h"
+#include "nlohmann/json.hpp"
 #endif
 
 DEFINE_string(greeting, "hello", "what greet answers");
@@ -144,20 +147,46 @@ Task<> Stuck(Connection conn) {
   while (error == IoError::kOk) error = co_await Sleep(absl::Hours(1));
 }
 
-#ifdef THIRD_BUILD
-// A build that passes its check and its canary, and then can't take over.
-void GiveBack(int argc, char** argv) {
+#if defined(THIRD_BUILD) || defined(FOURTH_BUILD)
+// Of the process, which is to be a master; nothing otherwise.
+std::optional<Handoff> TakeMasters(std::vector<std::string>& environment) {
   const char* left = getenv(kHandoffVariable);
-  if (left == nullptr || !absl::StartsWith(left, "master:")) return;
-  std::vector<std::string> environment;
+  if (left == nullptr || !absl::StartsWith(left, "master:")) return {};
   for (char** variable = environ; *variable != nullptr; ++variable) {
     environment.emplace_back(*variable);
   }
-  const auto handoff = TakeHandoff(environment);
+  return *TakeHandoff(environment);
+}
+#endif
+
+#ifdef THIRD_BUILD
+// A build that passes its check and its canary, and then can't take over.
+void GiveBack(int argc, char** argv) {
+  std::vector<std::string> environment;
+  const std::optional<Handoff> handoff = TakeMasters(environment);
+  if (!handoff.has_value()) return;
   FLAGS_minloglevel = google::GLOG_FATAL;  // the log is JSON
   Program({argv, argv + argc}, environment)
-      .GiveBack(**handoff, absl::InternalError("this build gives back"));
+      .GiveBack(*handoff, absl::InternalError("this build gives back"));
   Crash();
+}
+#endif
+
+#ifdef FOURTH_BUILD
+// What has come since that one.
+void MakeOlder() {
+  std::vector<std::string> environment;
+  std::optional<Handoff> handoff = TakeMasters(environment);
+  if (!handoff.has_value()) return;
+  for (nlohmann::json& link : handoff->document.at("links")) {
+    for (const char* field :
+         {"access_logs", "stall_timeout", "recycled_at_rss", "reserved_for"}) {
+      if (link.erase(field) == 0) Crash();
+    }
+  }
+  const std::string text =
+      HandoffText(handoff->role, WriteHandoff(handoff->document)->release());
+  setenv(kHandoffVariable, text.c_str(), 1);
 }
 #endif
 
@@ -167,6 +196,9 @@ void GiveBack(int argc, char** argv) {
 int main(int argc, char** argv) {
 #ifdef THIRD_BUILD
   baton::GiveBack(argc, argv);
+#endif
+#ifdef FOURTH_BUILD
+  baton::MakeOlder();
 #endif
   return baton::Main(argc, argv, [](baton::Services& services) {
     baton::RegisterBuiltinServices(services);

@@ -221,6 +221,25 @@ TEST_F(ServerAccessLogTest, AListenerThatIsRemovedIsLoggedToTheEnd) {
   EXPECT_EQ(Lines("removed").size(), 2u);
 }
 
+// Also those who were forked while it was still in use have it no more.
+TEST_F(ServerAccessLogTest, ARemovedOneIsForgottenWithItsLastWorker) {
+  const std::string more =
+      absl::StrCat("http://127.0.0.1:0?access_log=", Path("kept"));
+  Start(Listen(absl::StrCat("access_log=", Path("gone")), more));
+  Get(3);
+  WriteFlags(Listen("access_log=off", more));
+  MustReload();
+  WaitUntil("the old workers have gone",
+            [&] { return Status()["workers"].size() == 2; });
+  ASSERT_EQ(rename(Path("gone").c_str(), Path("old").c_str()), 0);
+  server().Signal(SIGUSR1);
+  // In the order of their paths.
+  EXPECT_EQ(server().WaitFor("access_log_reopened").value("path", ""),
+            Path("kept"));
+  EXPECT_NE(access(Path("gone").c_str(), F_OK), 0);
+  EXPECT_EQ(Lines("old").size(), 3u);
+}
+
 // Across an upgrade too, after which their master is one that never opened it.
 TEST_F(ServerAccessLogTest, ARemovedOneIsReopenedForWorkersThatDrain) {
   for (const bool upgraded : {false, true}) {

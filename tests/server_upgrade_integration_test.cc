@@ -39,6 +39,7 @@ using testing::HasSubstr;
 constexpr char kFirst[] = "tests/reload_server";
 constexpr char kSecond[] = "tests/reload_server_second";
 constexpr char kGivesBack[] = "tests/reload_server_third";
+constexpr char kTakesOlder[] = "tests/reload_server_fourth";
 
 constexpr char kListen[] =
     "--listen=greet://127.0.0.1:0,echo://127.0.0.1:0,stuck://127.0.0.1:0";
@@ -382,6 +383,45 @@ TEST_F(ServerUpgradeTest, WhatABinaryGivesBackTheOneBeforeGoesOnWith) {
   talkers.Stop();
   EXPECT_EQ(talkers.broken(), 0);
   MustUpgrade(kSecond, "--greeting=new");
+}
+
+// The access logs too that a worker was given before anybody wrote that down.
+TEST_F(ServerUpgradeTest, AnOlderBuildsStateWillDo) {
+  const std::string logs = absl::StrCat(
+      std::filesystem::canonical(testing::TempDir()).string(), "/", getpid());
+  const std::string gone = logs + ".gone", kept = logs + ".kept";
+  const std::string old = logs + ".old";
+  const auto flags = [&](bool both) {
+    return absl::StrCat(kListen, ",http://127.0.0.1:0?access_log=", kept,
+                        ",http://127.0.0.1:0?access_log=", both ? gone : "off",
+                        "\n--greeting=old");
+  };
+  const auto reopened = [&] {
+    server().Signal(SIGUSR1);
+    return server().WaitFor("access_log_reopened").value("path", "");
+  };
+  Start(flags(true), {"--workers=2"});
+  TestClient pins(server().address(2));
+  ASSERT_TRUE(pins.Send("?\n"));
+  AwaitBytesIn(2);
+  link_.PointTo(kTakesOlder);
+  server().Signal(SIGUSR2);
+  const Json finished = server().WaitFor("upgrade_finished");
+  ASSERT_EQ(finished.value("outcome", ""), "ok") << finished;
+  EXPECT_EQ(reopened(), gone);
+  EXPECT_EQ(server().WaitFor("access_log_reopened").value("path", ""), kept);
+  WriteFlags(flags(false));
+  MustReload();
+  const std::vector<Json> draining = WorkersIn("draining");
+  ASSERT_EQ(draining.size(), 1u);
+  ASSERT_EQ(rename(gone.c_str(), old.c_str()), 0);
+  EXPECT_EQ(reopened(), gone);
+  const pid_t first = draining[0]["pid"];
+  WaitUntil("the first worker has it", [&] { return HasOpen(first, gone); });
+  EXPECT_EQ(server().WaitFor("access_log_reopened").value("path", ""), kept);
+  kill(first, SIGKILL);
+  WaitUntil("it has ended", [&] { return Status()["workers"].size() == 2; });
+  EXPECT_EQ(reopened(), kept);
 }
 
 // A worker can write all of its scoreboard, its table of fields too.
