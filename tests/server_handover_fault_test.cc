@@ -162,7 +162,7 @@ TEST_F(ServerHandoverFaultTest, AStoppedSuccessorLosesNothing) {
   IdleClients others(server().address(), 20);
   ASSERT_EQ(kill(successor, SIGCONT), 0);
   for (TestClient& client : clients.all()) EXPECT_EQ(client.Receive(1), "x");
-  EXPECT_EQ(server().WaitFor("reload_finished").value("outcome", ""), "ok");
+  AwaitReloaded();
   clients.ExpectAllEcho();
   others.ExpectAllEcho();
 }
