@@ -2,7 +2,7 @@
 
 load("@rules_cc//cc:defs.bzl", "cc_test")
 
-def cc_fuzz(name, srcs, deps = [], **kwargs):
+def cc_fuzz(name, srcs, deps = [], size = "small", **kwargs):
     """A fuzz target, which defines LLVMFuzzerTestOneInput.
 
     With --config=fuzz it is linked to libFuzzer; `tools/fuzz` runs it. In every
@@ -13,6 +13,7 @@ def cc_fuzz(name, srcs, deps = [], **kwargs):
         beside the BUILD file; there must be one at least.
       srcs: as in cc_test.
       deps: as in cc_test.
+      size: as in cc_test.
       **kwargs: as in cc_test.
     """
     if not name.endswith("_fuzz"):
@@ -22,7 +23,7 @@ def cc_fuzz(name, srcs, deps = [], **kwargs):
     here = native.package_name()
     cc_test(
         name = name,
-        size = "small",
+        size = size,
         srcs = srcs,
         args = select({
             # Read the seeds, then end.
