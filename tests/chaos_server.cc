@@ -16,6 +16,7 @@
 //
 // Built twice: the second build has one metric and one flag more.
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -127,6 +128,11 @@ Task<HttpResponse> Sum(HttpCall call) {
 void Crash() {
   // Only one worker of a configuration, and only if the test still wants it.
   if (unlink(absl::StrCat(FLAGS_chaos_folder, "/crash").c_str()) != 0) return;
+  // The test may just have taken its descriptors away.
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) std::abort();
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0) std::abort();
   const std::string path =
       absl::StrCat(FLAGS_chaos_folder, "/", getpid(), ".held");
   const std::string unfinished = path + "~";
